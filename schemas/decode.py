@@ -1,0 +1,157 @@
+"""Bytes to a touchpoint in normal form: the one place where records are judged.
+
+Most records are plain and well made: msgspec reads them in one pass. Whatever it refuses,
+and whatever is not plain (a CloudEvent, a field that we do not know, an amount as a number,
+empty text for "none"), is judged by the contract, the pydantic model, which also words the
+error. So the fast path may only ever say yes; a test holds its yes to the contract's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import msgspec
+from pydantic import ValidationError
+
+from schemas.errors import Unacceptable
+from schemas.times import FUTURE_TOLERANCE, format_time, parse_time
+from schemas.touchpoint import MAX_RECORD, MAX_TEXT, Normal, Touchpoint
+
+Headers = Iterable[tuple[str, bytes]]
+
+_decode = msgspec.json.Decoder(Normal).decode
+_FIELDS = frozenset(Touchpoint.model_fields)
+_REQUIRED = frozenset(name for name, field in Touchpoint.model_fields.items() if field.is_required())
+
+
+def decode(value: bytes | None, appended_at: int, headers: Headers = ()) -> Normal:
+    """One Kafka record to a touchpoint; `appended_at` in microseconds.
+
+    Takes plain JSON and CloudEvents 1.0 in structured and binary mode.
+    Raises Unacceptable, which names the field and what was expected.
+    """
+    touchpoint = _fast(value) if value is not None and not headers and len(value) <= MAX_RECORD else None
+    if touchpoint is None:
+        touchpoint = contract(value, headers)
+    if touchpoint.occurred_at > appended_at + FUTURE_TOLERANCE:
+        raise Unacceptable(
+            "future",
+            f"{format_time(touchpoint.occurred_at)} is more than 5 minutes after the record's arrival "
+            f"({format_time(appended_at)}); expected the time at which it happened",
+            "occurred_at",
+        )
+    return touchpoint
+
+
+def _fast(value: bytes) -> Normal | None:
+    """The touchpoint if the record is plain and right; None: let the contract judge."""
+    try:
+        t = _decode(value)
+        t.occurred_at = parse_time(t.occurred_at)
+        if t.due_at is not None:
+            t.due_at = parse_time(t.due_at)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    return _settle(t)
+
+
+def _settle(t: Normal) -> Normal:
+    """One spelling for what can be spelt in several ways, so that equal content has one digest."""
+    if t.attributes is not None:
+        t.attributes = {k: v for k, v in sorted(t.attributes.items()) if v is not None} or None
+    if t.amount is not None:
+        amount = format(Decimal(t.amount).normalize(), "f")
+        t.amount = "0" if amount == "-0" else amount
+    return t
+
+
+def contract(value: bytes | None, headers: Headers = ()) -> Normal:
+    """The verdict of the contract on a record's bytes: a touchpoint in normal form, or Unacceptable."""
+    if value is None:
+        raise Unacceptable("not_json", "the record has no value; expected a JSON object")
+    if len(value) > MAX_RECORD:
+        raise Unacceptable("too_large", f"{len(value):,} bytes; expected at most {MAX_RECORD:,}")
+    try:
+        body = json.loads(value.decode(), parse_constant=_no_constant)
+    except UnicodeDecodeError as e:
+        raise Unacceptable("not_json", f"expected UTF-8; byte {e.start} is not") from None
+    except (ValueError, RecursionError) as e:
+        raise Unacceptable("not_json", f"expected a JSON object; {e}") from None
+    if not isinstance(body, dict):
+        raise Unacceptable("not_an_object", f"expected a JSON object; got {_json_type(body)}")
+    fields = _gather_unknown(_unwrap(body, dict(headers)))
+    try:
+        model = Touchpoint.model_validate(fields)
+    except ValidationError as e:
+        _refuse(e)
+    values = dict(model)
+    values["attributes"] = model.attributes or None
+    values["amount"] = None if model.amount is None else format(model.amount, "f")
+    return _settle(Normal(**values))
+
+
+def _unwrap(body: dict[str, Any], headers: dict[str, bytes]) -> dict[str, Any]:
+    """The touchpoint inside a CloudEvent; what its data lacks comes from the envelope."""
+    if "specversion" in body:
+        envelope, data = body, body.get("data")
+        if not isinstance(data, dict):
+            raise Unacceptable("invalid_field", "expected the touchpoint as a JSON object", "data")
+    elif "ce_specversion" in headers:
+        envelope = {k[3:]: v.decode("utf-8", "replace") for k, v in headers.items() if k.startswith("ce_")}
+        data = body
+    else:
+        return body
+    data = dict(data)
+    for name, attribute in (("source", "source"), ("event_id", "id"), ("occurred_at", "time")):
+        if name not in data and attribute in envelope:
+            data[name] = envelope[attribute]
+    return data
+
+
+def _gather_unknown(body: dict[str, Any]) -> dict[str, Any]:
+    """Unknown fields go to `attributes`; empty text and null are absence, except for `customer_id`."""
+    known = {k: v for k, v in body.items() if k in _FIELDS and (k in _REQUIRED or (v is not None and v != ""))}
+    unknown = {k: _scalar(k, v) for k, v in body.items() if k not in _FIELDS}
+    if known.get("customer_id") == "":
+        known["customer_id"] = None
+    if unknown:
+        given = known.get("attributes", {})
+        if isinstance(given, dict):
+            known["attributes"] = {**unknown, **given}
+    return known
+
+
+def _scalar(name: str, value: object) -> object:
+    if not isinstance(value, dict | list):
+        return value
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    if len(text) > MAX_TEXT:
+        raise Unacceptable(
+            "invalid_field", f"unknown field with {len(text):,} characters of JSON; expected {MAX_TEXT:,} at most", name
+        )
+    return text
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    first = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"][:2])
+    if first["type"] == "missing":
+        raise Unacceptable("missing_field", "is required (customer_id may be null)", field)
+    message = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    if isinstance(given, str | int | float | bool | None):
+        shown = json.dumps(given, ensure_ascii=False)
+        message += f"; got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+    raise Unacceptable("invalid_field", message[0].lower() + message[1:], field)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _json_type(value: object) -> str:
+    names = {list: "an array", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,35 @@
+"""A journey snapshot: what one unbroken run of a subject's touchpoints amounts to so far."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.friction import Count
+from schemas.touchpoint import Id, Time, Word
+
+
+class JourneySnapshot(BaseModel):
+    """The value on the topic `journeys`. The greatest (generation, revision) of a journey_id holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    journey_id: str = Field(description="the explicit id, else made from the earliest touchpoint")
+    subject: str
+    customer_id: Id | None
+    state: Literal["active", "merged"] = Field(
+        description="merged: a late touchpoint joined it to another, see merged_into"
+    )
+    merged_into: str | None = None
+    started_at: Time
+    ended_at: Time = Field(description="its last touchpoint so far")
+    touchpoints: Annotated[int, Field(ge=1)]
+    contacts: Count = Field(description="contacts that begin in it")
+    first_channel: Word
+    last_channel: Word
+    frictions: Count = Field(description="frictions anchored in it, shadow ones not counted")
+    score: Annotated[float, Field(ge=0, le=100)] = Field(description="friction score, 0 (none) to 100")
+    generation: Count
+    revision: Annotated[int, Field(ge=1)]
+    replay: bool = False
