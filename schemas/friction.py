@@ -117,6 +117,11 @@ class FrictionEvent(_Wire):
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://volvere.example/friction")
 
 
+def anchor(contact_id: str | None, source: str, event_id: str) -> str:
+    """The name of an anchor: a contact by its id, else a touchpoint by its source and event id."""
+    return f"contact/{contact_id}" if contact_id is not None else f"touchpoint/{source}/{event_id}"
+
+
 def friction_id(kind: str, subject: str, *, contact_id: str | None = None, source: str = "", event_id: str = "") -> UUID:
     """The id of a friction: its kind and its one anchor, a contact or else a touchpoint.
 
@@ -124,6 +129,10 @@ def friction_id(kind: str, subject: str, *, contact_id: str | None = None, sourc
     never the customer either, so that identities can be joined later. Only where the customer is unknown
     (`subject` begins with "~", see `subject_of`) does the subject keep strangers apart.
     """
-    anchor = f"contact/{contact_id}" if contact_id is not None else f"touchpoint/{source}/{event_id}"
+    return anchored_id(kind, subject, anchor(contact_id, source, event_id))
+
+
+def anchored_id(kind: str, subject: str, name: str) -> UUID:
+    """`friction_id` for an anchor that has its name already."""
     stranger = f"/{subject}" if subject.startswith(("~contact/", "~touchpoint/")) else ""
-    return uuid5(_NAMESPACE, f"{kind}/{anchor}{stranger}")
+    return uuid5(_NAMESPACE, f"{kind}/{name}{stranger}")
