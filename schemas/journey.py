@@ -21,10 +21,10 @@ class JourneySnapshot(BaseModel):
     state: Literal["active", "merged"] = Field(
         description="merged: a late touchpoint joined it to another, see merged_into"
     )
-    merged_into: str | None = None
+    merged_into: str | None = Field(None, description="null where its touchpoints were all cancelled")
     started_at: Time
     ended_at: Time = Field(description="its last touchpoint so far")
-    touchpoints: Annotated[int, Field(ge=1)]
+    touchpoints: Count = Field(description="0 once it is merged: they are the other journey's")
     contacts: Count = Field(description="contacts that begin in it")
     first_channel: Word
     last_channel: Word

@@ -1,0 +1,56 @@
+"""`long_wait`: nobody answered in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.friction import Clock, Friction, View, ending
+from streams.rules import LongWait
+
+
+def long_wait(view: View, rule: LongWait, clock: Clock) -> Iterator[Friction]:
+    """Opens when a contact has waited longer than its channel's limit; over when the wait is.
+
+    The wait runs from `contact.queued`. A contact that never queued has waited from its start,
+    but only once it was answered: until then it may well be a machine's, and served by it.
+    """
+    for contact in view.contacts:
+        limit = rule.limits.get(contact.start.channel)
+        begin = contact.queued or (contact.start if contact.answered else None)
+        if limit is None or begin is None:
+            continue
+        over, reason = contact.answered, "answered"
+        if over is None:
+            over, reason = contact.ended, "abandoned" if contact.abandoned else "ended"
+        late, worse = begin.at + limit, begin.at + round(limit * rule.error_factor)
+        if over is None:
+            if not clock.passed(late):
+                continue
+            bad = clock.passed(worse)
+            waited = (worse if bad else late) - begin.at
+            ways = []
+        else:
+            waited = over.wait_ms * 1000 if over.wait_ms is not None else over.at - begin.at
+            if waited <= limit:
+                continue
+            bad = waited >= limit * rule.error_factor
+            late = min(late, over.at)  # the report may know of a longer wait than the clocks show
+            ways = [(over.at, reason)]
+        ends_at = late + rule.expires_after
+        resolved_at, ended_because = ending(late, ends_at, ways, clock)
+        yield Friction(
+            rule_id="long_wait",
+            contact=contact,
+            entry=contact.start,
+            opened_at=late,
+            severity="error" if bad else "warning",
+            ends_at=ends_at,
+            resolved_at=resolved_at,
+            reason=ended_because,
+            observed=(waited / 1e6, "seconds", None),
+            threshold=(limit / 1e6, "seconds", None),
+            summary=f"Waited {'more than ' if over is None else ''}{waited / 1e6:.4g} s on {contact.start.channel}",
+            evidence=[("queued" if contact.queued else "started", begin)] + ([(reason, over)] if over else []),
+            cause=over or begin,
+            crossed=rule.error_factor if bad else 1,
+        )

@@ -1,0 +1,55 @@
+"""`queue_abandoned`: the customer gave up waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.contacts import Contact
+from streams.friction import Clock, Friction, View, ending
+from streams.rules import QueueAbandoned
+
+
+def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[Friction]:
+    """Opens when a queued contact is abandoned after more than `short_abandon`.
+
+    A warning when the customer's attempt before was abandoned too; resolved when the customer
+    is answered.
+    """
+    before: Contact | None = None
+    for contact in view.contacts:
+        previous, before = before, contact if contact.attempt else before
+        given_up = contact.abandoned
+        if given_up is None or given_up.reason == "callback_accepted":
+            continue
+        queued = [e for e in contact.entries if e.kind == "contact.queued" and e.at <= given_up.at]
+        if not queued:
+            continue
+        wait = given_up.wait_ms * 1000 if given_up.wait_ms is not None else given_up.at - queued[-1].at
+        if wait <= rule.short_abandon:
+            continue
+        again = (
+            previous is not None
+            and previous.abandoned is not None
+            and view.known
+            and contact.started_at - previous.started_at <= rule.window
+        )
+        at = given_up.at
+        ends_at = at + rule.expires_after
+        ways = [(c.answered.at, "answered") for c in view.contacts if c.answered]
+        resolved_at, reason = ending(at, ends_at, ways, clock)
+        yield Friction(
+            rule_id="queue_abandoned",
+            contact=contact,
+            entry=contact.start,
+            opened_at=at,
+            severity="warning" if again else "info",
+            ends_at=ends_at,
+            resolved_at=resolved_at,
+            reason=reason,
+            observed=(wait / 1e6, "seconds", None),
+            threshold=(rule.short_abandon / 1e6, "seconds", None),
+            summary=f"Gave up after {wait / 1e6:.3g} s in the queue" + (", again" if again else ""),
+            evidence=[("queued", queued[-1]), ("abandoned", given_up)],
+            cause=given_up,
+            crossed=1 if again else 0,
+        )

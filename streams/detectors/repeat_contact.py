@@ -1,0 +1,54 @@
+"""`repeat_contact`: the customer had to come back about the same thing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from schemas.times import DAY, HOUR, format_duration
+from streams.friction import Clock, Friction, View, ending
+from streams.rules import RepeatContact
+
+ALSO = {"24h": 24 * HOUR, "14d": 14 * DAY, "30d": 30 * DAY}
+"""Windows that are observed besides the rule's own."""
+
+
+def repeat_contact(view: View, rule: RepeatContact, clock: Clock) -> Iterator[Friction]:
+    """Opens at an attempt with another one on the topic at most `window` before, start to start.
+
+    Superseded by the next such attempt, else over when the window has passed.
+    """
+    if not view.known:
+        return
+    window = rule.window
+    life = min(window, rule.expires_after)
+    for topic, attempts in view.by_topic.items():
+        starts = [c.started_at for c in attempts]
+        for i, attempt in enumerate(attempts):
+            start = attempt.started_at
+            low = bisect_left(starts, start - window)
+            if low == i:
+                continue
+            count = i - low + 1
+            following = attempts[i + 1 : i + 2]
+            ways = [(n.started_at, "superseded") for n in following if n.started_at <= start + window]
+            last = "window_passed" if life == window else "expired"
+            resolved_at, reason = ending(start, start + life, ways, clock, last)
+            about = f"about {topic}" if topic else "without a topic"
+            yield Friction(
+                rule_id="repeat_contact",
+                contact=attempt,
+                entry=attempt.start,
+                opened_at=start,
+                severity="error" if count >= rule.error_from else "warning",
+                ends_at=start + life,
+                resolved_at=resolved_at,
+                reason=reason,
+                observed=(count, "contacts", window),
+                threshold=(2, "contacts", window),
+                summary=f"Contact number {count} {about} within {format_duration(window)}",
+                evidence=[("attempt", c.start) for c in attempts[low : i + 1]],
+                cause=attempt.start,
+                also={name: i + 1 - bisect_left(starts, start - size) for name, size in ALSO.items()},
+                crossed=rule.error_from if count >= rule.error_from else 2,
+            )

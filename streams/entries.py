@@ -1,0 +1,135 @@
+"""An entry: one touchpoint, reduced to what detectors and journeys read.
+
+Its identity is (occurred_at, source, event_id). Within an identity the greatest
+(version, digest of the content) wins, so merging is a set union: order does not matter, and
+twice is once. A cancelled entry is kept, so that it goes on winning, but nobody reads it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.touchpoint import Normal
+
+FAMILIES = {
+    "contact": "contact",
+    "message": "message",
+    "case": "case",
+    "request": "process",
+    "identity": "process",
+    "information": "process",
+    "promise": "process",
+    "page": "digital",
+    "element": "digital",
+    "form": "digital",
+    "checkout": "digital",
+    "search": "digital",
+    "order": "order",
+    "asset": "asset",
+    "repair": "asset",
+    "survey": "feedback",
+    "complaint": "feedback",
+    "review": "feedback",
+    "feedback": "feedback",
+    "purchase": "relationship",
+    "subscription": "relationship",
+    "account": "relationship",
+    "referral": "relationship",
+}
+"""The first word of a kind to its family; what is not listed belongs to the family "other"."""
+
+
+def family_of(kind: str) -> str:
+    """The family of a kind, known or not."""
+    return FAMILIES.get(kind.partition(".")[0], "other")
+
+
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of one touchpoint. Times: microseconds UTC.
+
+    The order of the fields is the packed form: new ones go to the end, with a default.
+    `replay` and `journey` are ours, not the touchpoint's: whether it came as history, and
+    the number of the journey that it was sealed into (0: not yet).
+    """
+
+    at: int
+    source: str
+    event_id: str
+    kind: str
+    channel: str
+    version: int
+    digest: int
+    cancelled: bool = False
+    replay: bool = False
+    journey: int = 0
+    contact_id: str | None = None
+    topic: str | None = None
+    agent_id: str | None = None
+    queue: str | None = None
+    direction: str | None = None
+    ended_by: str | None = None
+    reason: str | None = None
+    reason_code: str | None = None
+    wait_ms: int | None = None
+    handle_ms: int | None = None
+    outcome: str | None = None
+    automatic: bool = False
+    journey_id: str | None = None
+    ref: str | None = None
+    due_at: int | None = None
+    product: str | None = None
+    asset_id: str | None = None
+    release: str | None = None
+    score: float | None = None
+    scale: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+    element: str | None = None
+    x: float | None = None
+    y: float | None = None
+
+    @property
+    def identity(self) -> tuple[int, str, str]:
+        """What makes two reports the same touchpoint; also the order of entries."""
+        return (self.at, self.source, self.event_id)
+
+
+def entry_of(t: Normal, digest: int, replay: bool) -> Entry:
+    """Reduce a touchpoint in normal form."""
+    return Entry(
+        t.occurred_at,
+        t.source,
+        t.event_id,
+        t.kind,
+        t.channel,
+        t.version,
+        digest,
+        t.cancelled,
+        replay,
+        0,
+        t.contact_id,
+        t.topic,
+        t.agent_id,
+        t.queue,
+        t.direction,
+        t.ended_by,
+        t.reason,
+        t.reason_code,
+        t.wait_ms,
+        t.handle_ms,
+        t.outcome,
+        t.automatic,
+        t.journey_id,
+        t.ref,
+        t.due_at,
+        t.product,
+        t.asset_id,
+        t.release,
+        t.score,
+        t.scale,
+        t.amount,
+        t.currency,
+        t.element,
+        t.x,
+        t.y,
+    )

@@ -1,0 +1,127 @@
+"""Journeys: a subject's touchpoints, unbroken by more than the inactivity gap, or sharing an id.
+
+A left fold over the entries in order of identity. An entry with an explicit `journey_id` goes
+to the journey of that id; if there is none it names the journey under way, provided that
+has no explicit id and the gap was not exceeded, else it begins one. An entry without an id joins
+the journey under way (the one that took the entry before it) unless the gap was exceeded. So equal
+explicit ids are one journey and different ones never join. An explicit journey that was silent for
+more than 90 days begins anew under its id, which is the later one's from then on: what is forgotten
+must not matter.
+
+Because it is a left fold over sorted entries, its state at a time before which nothing can
+come any more is final: that is the sealed prefix, and the entries behind it are not read again.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from schemas.times import DAY
+from streams.entries import Entry
+from streams.facts import Facts, Journey
+
+EXPLICIT_GAP = 90 * DAY
+"""How long an explicit journey may be silent and still go on."""
+
+
+class Fold:
+    """The journeys of a subject: `journeys` by number, and which of them an unsealed entry is in."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.subject = facts.subject
+        self.journeys = {n: _copy(j) for n, j in facts.sealed.items()}
+        self.numbers, self.current = facts.numbers, facts.current
+        self.explicit = {j.explicit: j.number for j in self.journeys.values() if j.explicit is not None}
+        self.where: dict[tuple[int, str, str], int] = {}
+
+    def of(self, entry: Entry) -> Journey | None:
+        """The journey that an entry is in; None where its journey is forgotten or the entry cancelled."""
+        return self.journeys.get(entry.journey or self.where.get(entry.identity, 0))
+
+    def add(self, entries: list[Entry], firsts: set[tuple[int, str, str]], gap: int) -> None:
+        """Fold entries in order of identity. `firsts`: the entries with which a contact begins."""
+        for e in entries:
+            if e.cancelled:
+                continue
+            under_way = self.journeys.get(self.current)
+            unbroken = under_way is not None and e.at - under_way.end <= gap
+            if e.journey_id is not None:
+                journey = self._explicit(e, under_way if unbroken else None)
+            elif under_way is not None and unbroken:
+                journey = under_way
+            else:
+                journey = self._begin(e, implicit_id(self.subject, e), None)
+            self.current = journey.number
+            self.where[e.identity] = journey.number
+            journey.end = e.at
+            journey.last_channel = e.channel
+            journey.touchpoints += 1
+            journey.contacts += e.identity in firsts
+            journey.replay = e.replay
+
+    def _explicit(self, e: Entry, under_way: Journey | None) -> Journey:
+        assert e.journey_id is not None
+        name = e.journey_id
+        known = self.journeys.get(self.explicit.get(name, 0))
+        if known is not None and e.at - known.end <= EXPLICIT_GAP:
+            return known
+        if under_way is not None and under_way.explicit is None:
+            under_way.id = under_way.explicit = name
+            self.explicit[name] = under_way.number
+            return under_way
+        journey = self._begin(e, name, name)
+        self.explicit[name] = journey.number
+        return journey
+
+    def _begin(self, e: Entry, name: str, explicit: str | None) -> Journey:
+        self.numbers += 1
+        journey = Journey(self.numbers, name, explicit, e.at, e.at, 0, 0, e.channel, e.channel)
+        self.journeys[self.numbers] = journey
+        return journey
+
+
+def implicit_id(subject: str, earliest: Entry) -> str:
+    """The id of a journey that was given none: 16 hexadecimal digits from its earliest touchpoint."""
+    text = f"{subject}\n{earliest.at}\n{earliest.source}\n{earliest.event_id}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def fold_journeys(facts: Facts, gap: int, until: int | None = None) -> Fold:
+    """The subject's journeys from the sealed prefix and the entries behind it (those before `until`)."""
+    fold = Fold(facts)
+    entries = facts.ordered(facts.sealed_to)
+    if until is not None:
+        entries = [e for e in entries if e.at < until]
+    firsts = {c.first.identity for c in facts.contacts()} if entries else set()
+    fold.add(entries, firsts, gap)
+    return fold
+
+
+def seal(facts: Facts, gap: int, until: int) -> None:
+    """Make what was folded from the entries before `until` final. Nothing older is accepted any more."""
+    if until <= facts.sealed_to:
+        return
+    unsealed = [e for e in facts.ordered(facts.sealed_to) if e.at < until]
+    if unsealed:
+        fold = fold_journeys(facts, gap, until)
+        for e in unsealed:
+            e.journey = fold.where.get(e.identity, 0)
+        facts.sealed, facts.numbers, facts.current = fold.journeys, fold.numbers, fold.current
+    facts.sealed_to = until
+
+
+def _copy(j: Journey) -> Journey:
+    return Journey(
+        j.number,
+        j.id,
+        j.explicit,
+        j.start,
+        j.end,
+        j.touchpoints,
+        j.contacts,
+        j.first_channel,
+        j.last_channel,
+        j.frictions,
+        j.weight,
+        j.replay,
+    )

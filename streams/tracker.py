@@ -1,0 +1,381 @@
+"""The tracker: from facts and a time to what must be said about them.
+
+    derive(facts, now)       -> frictions, due   a pure function; `due` = when to look again
+    diff(published, derived) -> friction events  opened | updated | resolved | retracted
+    forget(facts, floor)     -> facts            after diff, never before
+
+`look` does the three in that order, for one subject.
+
+Forgetting is exact. With D the disorder and L the lateness, no accepted touchpoint lies further
+behind a subject's newest one than L + D + 5 min (what its clock may be ahead). A detector needs
+its entries for as long as a friction can change: `Detector.horizon`. Entries older than both
+together are below the family's floor. A friction that would need something below the floor is
+frozen: it has ended by itself before, it stays as it was last published, and nothing about it
+is derived, sent or retracted any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from schemas.times import FUTURE_TOLERANCE, SECOND
+from streams.detectors import DETECTORS
+from streams.entries import Entry
+from streams.events import cause_of, friction_event, journey_snapshot
+from streams.facts import MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
+from streams.friction import Clock, Detector, Friction, View
+from streams.journeys import EXPLICIT_GAP, Fold, fold_journeys, seal
+from streams.rules import Rules
+
+_digest = msgspec.msgpack.Encoder().encode
+
+
+@dataclass
+class Look:
+    """What one look at a subject says.
+
+    frictions: values for the topic, in the order in which they must be sent. journeys:
+    (journey_id, value). packed: the facts to remember; None: the subject is retired.
+    kinds: (kind, event type, severity) of each friction, for counters.
+    """
+
+    frictions: list[bytes]
+    kinds: list[tuple[str, str, str]]
+    journeys: list[tuple[str, bytes]]
+    packed: bytes | None
+    due: int
+
+
+class Tracker:
+    """The thinking, for one set of rules and one generation. Pure: holds no facts."""
+
+    def __init__(self, rules: Rules, generation: int = 1) -> None:
+        self.rules, self.generation = rules, generation
+        self._detectors = [(d, getattr(rules, d.kind), d.reach(getattr(rules, d.kind))) for d in DETECTORS]
+        time = rules.time
+        self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
+        self.horizons: dict[str, int] = {}
+        for d in DETECTORS:
+            for family in d.reads:
+                self.horizons[family] = max(self.horizons.get(family, 0), d.horizon(rules) + self.slack)
+        self.journey_horizon = max(EXPLICIT_GAP, time.inactivity_gap) + self.slack
+        self.longest = max(self.journey_horizon, *self.horizons.values())
+
+    # -- derive
+
+    def derive(self, facts: Facts, clock: Clock) -> list[tuple[str, Friction]]:
+        """All frictions that the facts prove and that are not frozen, each with its kind."""
+        view = View(facts)
+        found: list[tuple[str, Friction]] = []
+        for detector, rule, reach in self._detectors:
+            floor = _floor(facts.floors, detector) + reach
+            for friction in detector.detect(view, rule, clock):
+                if friction.opened_at >= floor and self.rules.named[friction.rule_id].mode != "off":
+                    found.append((detector.kind, friction))
+        return found
+
+    # -- look
+
+    def look(self, facts: Facts, now: int, recorded_at: int, settle: bool = False) -> Look:
+        """Derive, diff and forget for one subject at the watermark `now`.
+
+        recorded_at: the processing time, only shown in envelopes. settle: publish journeys
+        whatever was published when (the end of a file). Changes `facts`.
+        """
+        clock = Clock(now)
+        retired = clock.passed(facts.newest + self.longest)
+        derived = self.derive(facts, clock)
+        fold = fold_journeys(facts, self.rules.time.inactivity_gap)
+        look = Look([], [], [], None, NEVER)
+        self._diff_frictions(facts, derived, fold, recorded_at, look)
+        self._diff_journeys(facts, derived, fold, clock, settle or retired, look)
+        if retired:
+            return look
+        self.forget(facts, derived)
+        look.due = clock.due
+        look.packed = self._pack(facts, derived, clock.due)
+        return look
+
+    # -- diff
+
+    def _diff_frictions(
+        self, facts: Facts, derived: list[tuple[str, Friction]], fold: Fold, recorded_at: int, look: Look
+    ) -> None:
+        said: list[tuple[str, str, Published, Friction | None, bool]] = []
+        published = facts.published
+        keyed = {f"{kind}/{f.anchor}": (kind, f) for kind, f in sorted(derived, key=_opened)}
+        # Where a contact's id comes again after 30 days, the friction's id is the later contact's.
+        for key, (kind, friction) in keyed.items():
+            earlier = published.get(key)
+            if earlier is not None and self._unchanged(earlier, friction):
+                continue
+            after = self._publish(facts, kind, friction, earlier, fold)
+            published[key] = after
+            said.append((key, _type(earlier, after), after, friction, _corrected(earlier, after)))
+        if len(published) > len(keyed):
+            for key in published.keys() - keyed.keys():
+                before = published[key]
+                gone = self._withdraw(facts, before)
+                if gone is not None:
+                    published[key] = gone
+                    what = "retracted" if gone.state == "retracted" else "resolved"
+                    said.append((key, what, gone, None, gone.state == "retracted"))
+        # What opens is said before what ends, so that a group never looks closed in between.
+        said.sort(key=lambda x: (x[2].state != "open", x[2].opened_at, x[0]))
+        for _, what, after, f, corrected in said:
+            group = sum(
+                p.state == "open" and p.mode == "live" and _incident(p) == _incident(after) for p in published.values()
+            )
+            look.frictions.append(
+                friction_event(facts.subject, what, after, f, group, corrected, recorded_at, self.generation)
+            )
+            look.kinds.append((after.kind, what, after.severity))
+
+    def _unchanged(self, p: Published, f: Friction) -> bool:
+        return (
+            p.opened_at == f.opened_at
+            and p.resolved_at == f.resolved_at
+            and p.severity == f.severity
+            and p.reason == f.reason
+            and p.crossed == f.crossed
+            and p.state == ("open" if f.resolved_at is None else "resolved")
+            and p.final_at == (f.ends_at if f.resolved_at is None else f.resolved_at)
+            and p.mode == self.rules.named[f.rule_id].mode
+        )
+
+    def _publish(self, facts: Facts, kind: str, f: Friction, before: Published | None, fold: Fold) -> Published:
+        rule = self.rules.named[f.rule_id]
+        journey = fold.of(f.place)
+        contact, e = f.contact, f.entry
+        return Published(
+            kind=kind,
+            anchor=f.anchor,
+            revision=before.revision + 1 if before else f.opened_at // SECOND,
+            state="open" if f.resolved_at is None else "resolved",
+            severity=f.severity,
+            opened_at=f.opened_at,
+            resolved_at=f.resolved_at,
+            reason=f.reason,
+            final_at=f.ends_at if f.resolved_at is None else f.resolved_at,
+            provisional=f.resolved_at is None,
+            rule_id=f.rule_id,
+            rule_digest=rule.digest,
+            mode=rule.mode,
+            crossed=f.crossed,
+            replay=f.cause.replay,
+            journey_id=journey.id if journey else None,
+            context=Context(
+                customer_id=facts.customer_id,
+                contact_id=e.contact_id,
+                channel=e.channel,
+                queue=contact.queue if contact else e.queue,
+                agent_id=contact.agent_id if contact else e.agent_id,
+                topic=contact.topic if contact else e.topic,
+                product=e.product,
+                asset_id=e.asset_id,
+                release=e.release,
+            ),
+        )
+
+    def _withdraw(self, facts: Facts, before: Published) -> Published | None:
+        """What becomes of a published friction that is not derived any more; None: it stands as it is."""
+        if before.state == "retracted" or before.reason == "rule_changed":
+            return None
+        detector, _, reach = next(d for d in self._detectors if d[0].kind == before.kind)
+        if before.opened_at < _floor(facts.floors, detector) + reach:
+            return None  # frozen
+        if before.rule_digest == self.rules.named[before.rule_id].digest:
+            return msgspec.structs.replace(
+                before,
+                revision=before.revision + 1,
+                state="retracted",
+                reason=None,
+                resolved_at=None,
+                provisional=False,
+            )
+        if before.state == "resolved":
+            return None
+        ended = min(max(before.opened_at, facts.newest), before.final_at)
+        return msgspec.structs.replace(
+            before,
+            revision=before.revision + 1,
+            state="resolved",
+            reason="rule_changed",
+            resolved_at=ended,
+            final_at=ended,
+            provisional=False,
+        )
+
+    def _diff_journeys(
+        self,
+        facts: Facts,
+        derived: list[tuple[str, Friction]],
+        fold: Fold,
+        clock: Clock,
+        settle: bool,
+        look: Look,
+    ) -> None:
+        for _, f in derived:
+            journey = fold.of(f.place)
+            if journey is not None:
+                self._count(journey, f.rule_id)
+        marks = facts.marks
+        current = set()
+        for journey in fold.journeys.values():
+            if journey.explicit is not None and fold.explicit[journey.explicit] != journey.number:
+                continue  # its id begins anew with a later one
+            current.add(journey.id)
+            mark = marks.get(journey.id)
+            content = blake2b(_digest(_content(journey)), digest_size=8).digest()
+            if mark is not None and not mark.merged and mark.digest == content:
+                continue
+            if mark is not None and not settle and not clock.passed(mark.at + self.rules.time.journey_every):
+                continue
+            revision = mark.revision + 1 if mark else journey.start // SECOND
+            marks[journey.id] = Mark(revision, clock.now, content, journey.start, journey.end, journey.first_channel)
+            look.journeys.append((journey.id, journey_snapshot(facts, journey, self.generation, revision)))
+        if len(marks) > len(current):
+            for name in sorted(marks.keys() - current):
+                mark = marks[name]
+                if mark.merged:
+                    continue
+                mark.merged = True
+                mark.revision += 1
+                into = next((j.id for j in fold.journeys.values() if j.start <= mark.start <= j.end), None)
+                gone = Journey(0, name, None, mark.start, mark.end, 0, 0, mark.channel, mark.channel)
+                value = journey_snapshot(facts, gone, self.generation, mark.revision, "merged", into)
+                look.journeys.append((name, value))
+
+    def _count(self, journey: Journey, rule_id: str) -> None:
+        rule = self.rules.named[rule_id]
+        if rule.mode == "live":
+            journey.frictions += 1
+            journey.weight += rule.weight
+
+    # -- forget
+
+    def forget(self, facts: Facts, derived: list[tuple[str, Friction]]) -> None:
+        """Seal and drop what no accepted touchpoint can change any more."""
+        newest = facts.newest
+        seal(facts, self.rules.time.inactivity_gap, newest - self.slack)
+        families = facts.entries.keys() | self.horizons.keys()
+        self._drop_below(facts, {f: newest - self.horizons.get(f, self.slack) for f in families}, derived)
+        crowded = {f: entries[-MAX_ENTRIES].at for f, entries in facts.entries.items() if len(entries) > MAX_ENTRIES}
+        if crowded:
+            self._cap(facts, crowded, derived)
+
+    def _cap(self, facts: Facts, floors: dict[str, int], derived: list[tuple[str, Friction]]) -> None:
+        """Forget all below these floors, although late touchpoints might still belong there."""
+        facts.capped = True
+        seal(facts, self.rules.time.inactivity_gap, max(floors.values()))
+        self._drop_below(facts, floors, derived, together=False)
+
+    def _drop_below(
+        self, facts: Facts, floors: dict[str, int], derived: list[tuple[str, Friction]], together: bool = True
+    ) -> None:
+        """Raise the floors and drop what lies below; `together`: contacts and pairs go by their newest entry."""
+        if not any(entries and entries[0].at < floors.get(f, 0) for f, entries in facts.entries.items()):
+            return  # a floor says what was forgotten: where nothing was, it may stay
+        floors = {**facts.floors, **{f: max(floor, facts.floors.get(f, 0)) for f, floor in floors.items()}}
+        kept: set[tuple[int, str, str]] = set()
+        paired: dict[str, int] = {}
+        if together:
+            for contact in facts.contacts():
+                if contact.newest >= floors["contact"]:
+                    kept.update(e.identity for e in contact.entries)
+            for e in all_entries(facts):
+                if e.ref is not None:
+                    paired[e.ref] = max(paired.get(e.ref, 0), _lives_to(e))
+        for family, entries in list(facts.entries.items()):
+            floor = floors.get(family, 0)
+            facts.entries[family] = [
+                e for e in entries if _lives_to(e) >= floor or paired.get(e.ref or "", 0) >= floor or e.identity in kept
+            ]
+        facts.entries = {f: entries for f, entries in facts.entries.items() if entries}
+        before, facts.floors = facts.floors, floors
+        facts.refold()
+        self._freeze(facts, derived, before)
+        self._drop_journeys(facts)
+
+    def _freeze(self, facts: Facts, derived: list[tuple[str, Friction]], before: dict[str, int]) -> None:
+        """What fell below the floors is said for good: its weight goes to its journey's prefix."""
+        for detector, _, reach in self._detectors:
+            floor, old = _floor(facts.floors, detector) + reach, _floor(before, detector) + reach
+            for kind, friction in derived:
+                if kind == detector.kind and old <= friction.opened_at < floor:
+                    journey = facts.sealed.get(friction.place.journey)
+                    if journey is not None:
+                        self._count(journey, friction.rule_id)
+            for key, p in list(facts.published.items()):
+                if p.kind == detector.kind and p.opened_at < floor:
+                    del facts.published[key]
+
+    def _drop_journeys(self, facts: Facts) -> None:
+        line = facts.newest - self.journey_horizon
+        held = {e.journey for e in all_entries(facts)}
+        for number, journey in list(facts.sealed.items()):
+            if journey.end < line and number not in held:
+                del facts.sealed[number]
+        names = {j.id for j in facts.sealed.values()}
+        for name, mark in list(facts.marks.items()):
+            if mark.end < line and name not in names:
+                del facts.marks[name]
+
+    def _pack(self, facts: Facts, derived: list[tuple[str, Friction]], due: int) -> bytes:
+        packed = facts.pack(due)
+        keep = MAX_ENTRIES
+        while len(packed) > MAX_PACKED and keep > 1:
+            keep //= 2
+            floors = {f: entries[-keep].at for f, entries in facts.entries.items() if len(entries) > keep}
+            if floors:
+                self._cap(facts, floors, derived)
+                packed = facts.pack(due)
+        return packed
+
+
+def _floor(floors: dict[str, int], detector: Detector) -> int:
+    return max(floors.get(family, 0) for family in detector.reads)
+
+
+def _opened(found: tuple[str, Friction]) -> int:
+    return found[1].opened_at
+
+
+def _lives_to(e: Entry) -> int:
+    return e.at if e.due_at is None else max(e.at, e.due_at)
+
+
+def _pairs(facts: Facts) -> dict[str, list[Entry]]:
+    pairs: dict[str, list[Entry]] = {}
+    for e in all_entries(facts):
+        if e.ref is not None:
+            pairs.setdefault(e.ref, []).append(e)
+    return pairs
+
+
+def _content(j: Journey) -> tuple[object, ...]:
+    return (j.id, j.start, j.end, j.touchpoints, j.contacts, j.first_channel, j.last_channel, j.frictions, j.weight)
+
+
+def _incident(p: Published) -> tuple[str, str]:
+    """What makes two frictions of a subject one incident."""
+    return (p.kind, cause_of(p.context))
+
+
+def _type(before: Published | None, after: Published) -> str:
+    if before is None or before.state == "retracted":
+        return "opened" if after.state == "open" else "resolved"
+    if after.state == "resolved" and before.state == "open":
+        return "resolved"
+    return "updated"
+
+
+def _corrected(before: Published | None, after: Published) -> bool:
+    return before is not None and (
+        before.opened_at != after.opened_at
+        or before.state == "retracted"
+        or (before.state == "resolved" and (before.resolved_at, before.reason) != (after.resolved_at, after.reason))
+    )
