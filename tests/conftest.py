@@ -1,0 +1,63 @@
+"""Fixtures that several suites share: the two brokers, the data beside the project, hypothesis's profiles."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.kafka import ApacheKafka, KafkaMissing
+from volvere.embedded import EmbeddedBroker
+
+DATA = Path(__file__).resolve().parents[1] / "../shared/data"
+CI = os.environ.get("CI") == "true"
+
+# In CI the same examples every time: a red build is somebody's change, never the dice.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if CI else "dev")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of public data sets beside the project; in CI it must be there."""
+    if not DATA.is_dir():
+        message = f"the public data sets are not there: {DATA.resolve()}"
+        if CI:
+            pytest.fail(message)
+        pytest.skip(message)
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for the whole run; VOLVERE_REQUIRE_KAFKA=1 turns its absence into a failure."""
+    try:
+        kafka = ApacheKafka(tmp_path_factory.mktemp("kafka"))
+    except KafkaMissing as e:
+        if os.environ.get("VOLVERE_REQUIRE_KAFKA"):
+            pytest.fail(f"VOLVERE_REQUIRE_KAFKA is set: {e}")
+        pytest.skip(str(e))
+    kafka.start()
+    yield kafka
+    kafka.kill()
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """One embedded broker for the whole run."""
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def topic_prefix(request: pytest.FixtureRequest) -> str:
+    """A prefix for topics that no other test uses, so that tests share a broker without meeting."""
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)[:60].strip('-')}-{os.getpid()}-{next(_numbers)}."

@@ -1,0 +1,227 @@
+"""Apache Kafka for tests: one KRaft node from jars, on loopback, in a folder that goes away.
+
+What rests on transactions, watermarks, compaction or LogAppendTime is tested here, never on
+the embedded broker. Kafka is ended with SIGKILL: nothing that it holds outlives the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from volvere.embedded import die_with_parent, free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache" / "kafka"
+POM = ROOT / ".ci" / "kafka" / "pom.xml"
+LIBS_VARIABLE = "VOLVERE_TEST_KAFKA_LIBS"
+READY_WITHIN_MS = 60_000
+_CLUSTER = "dm9sdmVyZS10ZXN0cy0wMA"
+
+
+class KafkaMissing(Exception):
+    """Apache Kafka cannot be started here; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as a `read_committed` consumer sees it; `timestamp` in milliseconds."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class ApacheKafka:
+    """One broker and controller in one process. `bootstrap` stays the same over restarts."""
+
+    def __init__(self, folder: Path, *, heap: str = "512m") -> None:
+        self._java, libs = _java(), _libs()
+        self._classpath = f"{libs}/*"
+        self._heap = heap
+        self._folder = folder
+        port, controller = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+        self._properties = folder / "server.properties"
+        self._properties.write_text(_properties(port, controller, folder / "log"), encoding="utf-8")
+        self._output = folder / "kafka.out"
+        formatted = subprocess.run(
+            [
+                self._java,
+                "-cp",
+                self._classpath,
+                *"kafka.tools.StorageTool format -t".split(),
+                _CLUSTER,
+                "-c",
+                self._properties,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if formatted.returncode:
+            raise RuntimeError(f"Kafka's folder cannot be made: {formatted.stdout}{formatted.stderr}")
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._java, f"-Xmx{self._heap}", "-cp", self._classpath, "kafka.Kafka", str(self._properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, without locks
+            )
+        self._await()
+
+    def kill(self) -> None:
+        """SIGKILL, as when its machine fails. Twice is once."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """SIGKILL, then start again on the same log and port."""
+        self.kill()
+        self.start()
+
+    def _await(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + READY_WITHIN_MS / 1000
+        while not _accepts(self._port):
+            try:
+                self._process.wait(timeout=0.05)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < deadline:
+                    continue
+            self.kill()
+            raise RuntimeError(f"Kafka did not start:\n{self._output.read_text(errors='replace')[-4000:]}")
+        try:
+            KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=READY_WITHIN_MS).close()
+        except KafkaError as e:
+            self.kill()
+            raise RuntimeError(f"Kafka listens, but does not answer: {e}") from e
+
+
+async def read(bootstrap: str, topic: str, *, quiet_ms: int = 0) -> list[Record]:
+    """All committed records of a topic up to its end, by partition and offset.
+
+    On the embedded broker, whose ends lie, give `quiet_ms`: nothing for so long is the end.
+    """
+    consumer = AIOKafkaConsumer(
+        topic,  # without a group: all its partitions
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        partitions = list(consumer.assignment())
+        if not partitions:
+            raise LookupError(f"no topic {topic}")
+        ends = await consumer.end_offsets(partitions)
+        out: list[Record] = []
+        while True:
+            behind = [p for p in partitions if await consumer.position(p) < ends[p]]
+            if not behind and not quiet_ms:
+                break
+            fetched = await consumer.getmany(timeout_ms=quiet_ms or 1000)
+            if not fetched and not behind:
+                break
+            for tp, records in fetched.items():
+                out += [Record(tp.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records]
+        return sorted(out, key=lambda r: (r.partition, r.offset))
+    finally:
+        await consumer.stop()
+
+
+def read_topic(bootstrap: str, topic: str, *, quiet_ms: int = 0, deadline_s: float = 60) -> list[Record]:
+    """`read`, for tests that are not inside an event loop."""
+    return asyncio.run(asyncio.wait_for(read(bootstrap, topic, quiet_ms=quiet_ms), deadline_s))
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin") if home else None
+    java = java or shutil.which("java")
+    if java is None:
+        raise KafkaMissing("Apache Kafka needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless)")
+    return java
+
+
+def _libs() -> Path:
+    """The folder of Kafka's jars: named by the environment, cached, or fetched by Maven."""
+    named = os.environ.get(LIBS_VARIABLE)
+    libs = Path(named) if named else CACHE / "libs"
+    if any(libs.glob("kafka_2.13-*.jar")):
+        return libs
+    if named:
+        raise KafkaMissing(f"{LIBS_VARIABLE}={named}: expected a folder with kafka_2.13-*.jar and what it needs")
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise KafkaMissing(f"Apache Kafka's jars come by Maven: install it, or name a folder in {LIBS_VARIABLE}")
+    fetched = CACHE / f"fetch-{os.getpid()}"
+    fetched.mkdir(parents=True, exist_ok=True)
+    command = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={fetched}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        raise KafkaMissing("Maven did not bring Apache Kafka's jars within 5 minutes") from None
+    if done.returncode:
+        raise KafkaMissing(f"Maven did not bring Apache Kafka's jars: {(done.stdout + done.stderr).strip()[-300:]}")
+    try:
+        fetched.rename(libs)
+    except OSError:  # another test run was first
+        shutil.rmtree(fetched)
+    return libs
+
+
+def _properties(port: int, controller: int, log: Path) -> str:
+    return f"""\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@127.0.0.1:{controller}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
+auto.create.topics.enable=false
+log.dirs={log}
+"""

@@ -1,0 +1,184 @@
+"""Where things are: the one settings class, read from the environment and from `.env`.
+
+What counts as friction stands in the rules file; there is no third place. An option on the
+command line wins over the environment, the environment over `.env`. `.env.example` is printed
+by this module (`python -m volvere.settings`), and a test fails when it drifts.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import DEFAULT_PARTITIONS, EMBEDDED_PARTITIONS
+
+EMBEDDED = "embedded"
+PREFIX = "VOLVERE_"
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
+
+
+class SettingsProblem(Exception):
+    """A setting has a value that cannot be used. One line a setting: its variable and what was expected."""
+
+
+def _kafka(value: str) -> str:
+    if value == EMBEDDED:
+        return value
+    addresses = [part.strip() for part in value.split(",")]
+    for address in addresses:
+        match = _ADDRESS.fullmatch(address)
+        if match is None or not 0 < int(match[1]) < 65536:
+            raise ValueError('expected "embedded" or addresses such as kafka-1:9092,kafka-2:9092')
+    return ",".join(addresses)
+
+
+def _clickhouse(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if separator and (scheme not in ("http", "https") or not rest):
+        raise ValueError("expected a folder, or a URL such as http://clickhouse:8123")
+    return value
+
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+_Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")]
+
+
+class Settings(BaseSettings):
+    """Every setting of Volveré; the variable of `kafka` is `VOLVERE_KAFKA`, and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
+    )
+
+    kafka: Annotated[str, StringConstraints(min_length=1), AfterValidator(_kafka)] = Field(
+        EMBEDDED, description='"embedded" (a broker in memory, for one command), or addresses: host:port,host:port'
+    )
+    clickhouse: Annotated[str, StringConstraints(min_length=1), AfterValidator(_clickhouse)] = Field(
+        "./volvere-data", description="a folder (ClickHouse's engine in this process), or the URL of a server"
+    )
+    clickhouse_user: str = Field("default", description="user on the ClickHouse server")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="its password")
+    clickhouse_password_file: Path | None = Field(
+        None, description="a file that holds the password, such as a mounted secret; wins over the password"
+    )
+    rules: Path | None = Field(None, description="the rules file (TOML); none: the rules that come with Volveré")
+    application: _Name = Field("volvere", description="begins the names of consumer groups and transactional ids")
+    topic_prefix: _Prefix = Field("", description="put before every topic's name")
+    partitions: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description=f"partitions of new topics; none: {DEFAULT_PARTITIONS}, on the embedded broker "
+        f"{EMBEDDED_PARTITIONS}. Fixed for the life of the data",
+    )
+    replication: Annotated[int, Field(ge=1, le=32)] | None = Field(
+        None, description="replicas of new topics; none: the broker's default"
+    )
+    transactions: Literal["auto", "on", "off"] = Field(
+        "auto", description="one transaction a flush; auto: where the broker has them"
+    )
+    session_timeout_s: float = Field(
+        15, ge=2, le=1800, description="a worker that was not heard of for so long loses its partitions, seconds"
+    )
+    heartbeat_interval_s: float = Field(3, ge=0.1, le=600, description="between two heartbeats, seconds")
+    transaction_timeout_ms: int = Field(
+        10_000, ge=1000, le=900_000, description="longer than any flush may take, milliseconds"
+    )
+    flush_records: int = Field(20_000, ge=1, description="a flush at so many records while behind")
+    flush_bytes: int = Field(8 * 1024 * 1024, ge=65_536, description="or at so many bytes")
+    flush_after_ms: int = Field(
+        50, ge=1, le=60_000, description="or so long after the first change at the end of the log, milliseconds"
+    )
+    idle_end_ms: int = Field(
+        200, ge=10, le=60_000, description="on the embedded broker: nothing for so long is the end, milliseconds"
+    )
+    fetch_bytes: int = Field(
+        1024 * 1024, ge=65_536, le=50 * 1024 * 1024, description="most that one fetch brings of a partition, bytes"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console (for people), or json (for machines)"
+    )
+
+    @model_validator(mode="after")
+    def _heartbeats_fit(self) -> Self:
+        if self.heartbeat_interval_s * 3 > self.session_timeout_s:
+            raise ValueError(
+                f"{PREFIX}HEARTBEAT_INTERVAL_S: expected at most a third of {PREFIX}SESSION_TIMEOUT_S "
+                f"({self.session_timeout_s:g}); got {self.heartbeat_interval_s:g}"
+            )
+        return self
+
+    @property
+    def kafka_is_embedded(self) -> bool:
+        """Whether a broker is to be started in this machine's memory."""
+        return self.kafka == EMBEDDED
+
+    @property
+    def clickhouse_is_embedded(self) -> bool:
+        """Whether `clickhouse` names a folder, not a server."""
+        return "://" not in self.clickhouse
+
+    @property
+    def partition_count(self) -> int:
+        """Partitions that new topics get."""
+        return self.partitions or (EMBEDDED_PARTITIONS if self.kafka_is_embedded else DEFAULT_PARTITIONS)
+
+    def password(self) -> str:
+        """The password for ClickHouse. Raises SettingsProblem where its file cannot be read."""
+        if self.clickhouse_password_file is None:
+            return self.clickhouse_password.get_secret_value()
+        try:
+            return self.clickhouse_password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as e:
+            why = e.strerror if isinstance(e, OSError) else "is not text"
+            raise SettingsProblem(
+                f"{PREFIX}CLICKHOUSE_PASSWORD_FILE: expected a readable file; {self.clickhouse_password_file}: {why}"
+            ) from None
+
+
+def load(**options: object) -> Settings:
+    """The settings; an option that is given and not None wins over the environment.
+
+    Raises SettingsProblem, whose text has one line a wrong setting.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    unknown = given.keys() - Settings.model_fields.keys()
+    if unknown:
+        raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic judges the values
+    except ValidationError as e:
+        raise SettingsProblem(explain(e)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the settings: one line each, which names the variable and what was expected."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        if not problem["loc"]:
+            lines.append(message)
+            continue
+        name = str(problem["loc"][0])
+        expected = message if message.startswith("expected") else f"expected {message[0].lower()}{message[1:]}"
+        shown = "" if "password" in name else f"; got {str(problem['input'])[:80]!r}"
+        lines.append(f"{PREFIX}{name.upper()}: {expected}{shown}")
+    return "\n".join(lines)
+
+
+def example() -> str:
+    """The text of `.env.example`: every setting with its default and what it means."""
+    out = [
+        "# Volveré's settings. Copy this file to .env and change what you need; what is commented out is the default."
+    ]
+    for name, field in Settings.model_fields.items():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        out += ["", f"# {field.description}", f"#{PREFIX}{name.upper()}={'' if default is None else default}"]
+    return "\n".join(out) + "\n"
+
+
+if __name__ == "__main__":
+    print(example(), end="")
