@@ -1,0 +1,368 @@
+"""ClickHouse, embedded in a folder or over HTTP: connect, migrate, insert, ask.
+
+One setting says where: a folder (chdb, the same engine inside this process) or an http(s) URL.
+A client is used by one thread at a time.
+
+An insert may be sent twice: its token is a digest of its rows, so ClickHouse takes it once. An
+error is one of three things: the server is busy or away (Transient, after a few tries), a row is
+bad (found by halving, the rest is stored), or the set-up is wrong (StoreProblem, for a person).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import clickhouse_connect
+import lz4.frame
+import stamina
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from schemas.errors import Transient
+from sinks import dictionary
+from sinks.rows import pack
+
+OLDEST = (26, 3)
+"""The oldest server that is supported: before it, the settings below mean something else."""
+
+SETTINGS = {
+    "async_insert": "0",
+    "deduplicate_insert": "enable",
+    "deduplicate_blocks_in_dependent_materialized_views": "1",
+    # A batch of history may span more months than the default of 100; what is then refused as
+    # "too many parts" would be refused for ever.
+    "max_partitions_per_insert_block": "0",
+}
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+RETRYABLE = frozenset({3, 107, 159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 425, 999})
+REFUSED_LOGIN = frozenset({192, 193, 194, 516})
+BAD_ROW = frozenset({6, 25, 26, 27, 33, 34, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 376, 407, 441, 467, 623})
+"""Codes that a row's own content causes: it cannot be parsed, is out of range, null, too large."""
+
+
+class StoreProblem(Exception):
+    """ClickHouse cannot be used as it is set up, or a question is wrong; the text is for a person."""
+
+
+def connect(where: str | Path, user: str | None = None, password: str | None = None) -> Client:
+    """A client for a folder (embedded) or an http(s) URL. Raises StoreProblem."""
+    text = str(where)
+    if text.startswith(("http://", "https://")):
+        return _connect_server(text, user, password)
+    if "://" in text or re.fullmatch(r"[\w.-]+:\d+", text):
+        raise StoreProblem(f"ClickHouse at {_shown(text)}: expected a folder, or a URL such as http://localhost:8123")
+    return _connect_folder(Path(text))
+
+
+def _connect_folder(folder: Path) -> Client:
+    path = folder.expanduser().resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StoreProblem(f"ClickHouse in folder {path}: cannot be created ({e.strerror}); choose another") from None
+    try:
+        return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=SETTINGS)
+    except ImportError:
+        raise StoreProblem("the embedded ClickHouse is not installed; expected the package chdb-core") from None
+    except ClickHouseError as e:
+        raise StoreProblem(
+            f"ClickHouse in folder {path} cannot be opened: it is in use by another process, or damaged{_holder(path)}. "
+            "Stop that process, or choose another folder, or an http(s) URL of a server"
+        ) from e
+
+
+def _holder(path: Path) -> str:
+    """Who holds the folder, as far as ClickHouse's own status file says."""
+    try:
+        found = re.search(r"PID: (\d+)", (path / "status").read_text())
+    except OSError:
+        found = None
+    return f" (last opened by process {found[1]})" if found else ""
+
+
+def _connect_server(url: str, user: str | None, password: str | None) -> Client:
+    parts = urlsplit(url)
+    shown = _shown(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if not parts.hostname or port == 0:
+        raise StoreProblem(f"ClickHouse at {shown}: expected a URL such as http://localhost:8123")
+    if parts.username or parts.password:
+        raise StoreProblem(f"ClickHouse at {shown}: give user and password by their own settings, not inside the URL")
+    try:
+        client = clickhouse_connect.get_client(
+            interface=parts.scheme,
+            host=parts.hostname,
+            port=port or (8443 if parts.scheme == "https" else 8123),
+            proxy_path=parts.path.strip("/"),
+            username=user,
+            password=password or "",
+            connect_timeout=5,
+            send_receive_timeout=65,
+            autogenerate_session_id=False,
+            compress="lz4",
+        )
+    except ClickHouseError as e:
+        raise _connect_problem(e, shown) from None
+    version = tuple(int(n) for n in re.findall(r"\d+", str(client.server_version))[:2])
+    if version < OLDEST:
+        client.close()
+        raise StoreProblem(
+            f"ClickHouse at {shown} is version {client.server_version}; expected {OLDEST[0]}.{OLDEST[1]} or newer"
+        )
+    for name, value in SETTINGS.items():
+        client.set_client_setting(name, value)
+    return client
+
+
+def _connect_problem(error: ClickHouseError, shown: str) -> StoreProblem:
+    code = _code(error)
+    if code in REFUSED_LOGIN:
+        return StoreProblem(f"ClickHouse at {shown} refuses the login; check user and password")
+    if code is None:
+        return StoreProblem(f"ClickHouse at {shown} does not answer; is it running, and is this its HTTP address?")
+    return StoreProblem(f"ClickHouse at {shown}: {explain(error)}")
+
+
+def _shown(url: str) -> str:
+    """A URL as it may be shown: without credentials and without parameters."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url.rpartition("@")[2]
+
+
+def _code(error: ClickHouseError) -> int | None:
+    code = getattr(error, "code", None)
+    return code if isinstance(code, int) else None
+
+
+def explain(error: ClickHouseError) -> str:
+    """ClickHouse's own words for an error: code, message and position, without the trail behind them."""
+    text = str(error)
+    found = re.search(r"(?:Code: \d+\. )?DB::Exception: (?!Code: )(.*)", text, re.DOTALL)
+    message = found[1] if found else text
+    message = re.sub(r"\s*\(version [^)]*(?:\([^)]*\))?[^)]*\).*$", "", message, flags=re.DOTALL)
+    message = re.sub(r": \(in file/uri .*?\): While executing.*?(?= \([A-Z_]+\)|$)", "", message, flags=re.DOTALL)
+    message = re.sub(r"\. Expected one of: .*?(?= \([A-Z_]+\)$|$)", "", message, flags=re.DOTALL)
+    message = message.replace(" SETTINGS readonly = '2'", "").replace("FORMAT Native", "")
+    message = " ".join(message.split())
+    code = _code(error)
+    if len(message) > 400:
+        message = message[:397] + "..."
+    return f"{message} (code {code})" if code is not None else message
+
+
+# Migrations
+
+
+def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
+    """Bring the tables and views up to date; gives the names of the files that were applied.
+
+    Every statement can be run twice, so two workers may do this at once. Raises StoreProblem when
+    a file that was applied has changed since, and Transient or StoreProblem when a statement fails.
+    """
+    files = sorted(folder.glob("*.sql"))
+    _command(client, "CREATE DATABASE IF NOT EXISTS volvere_store")
+    _command(
+        client,
+        "CREATE TABLE IF NOT EXISTS volvere_store.migrations "
+        "(version UInt32, name String, digest String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "ENGINE = ReplacingMergeTree(applied_at) ORDER BY version",
+    )
+    rows = query(client, "SELECT version, digest FROM volvere_store.migrations FINAL")[1]
+    applied: dict[int, str] = dict(rows)  # type: ignore[arg-type]
+    done = []
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        version, mark = int(file.name.partition("_")[0]), blake2b(text.encode(), digest_size=16).hexdigest()
+        if version in applied:
+            if applied[version] != mark:
+                raise StoreProblem(
+                    f"migration {file.name} was applied in another form; expected digest {applied[version]}, got {mark}. "
+                    "Restore the file and put the change into a new one"
+                )
+            continue
+        for statement in text.split(";\n"):
+            if statement.strip():
+                _command(client, statement)
+        _command(
+            client,
+            f"INSERT INTO volvere_store.migrations (version, name, digest) VALUES ({version}, '{file.name}', '{mark}')",
+        )
+        done.append(file.name)
+    if not applied.keys() - {int(f.name.partition("_")[0]) for f in files}:
+        _describe(client)  # not where a newer release has been: its words are the newer ones
+    return done
+
+
+def _describe(client: Client) -> None:
+    """Write the data dictionary's comments to where they differ."""
+    tables = query(
+        client,
+        "SELECT database || '.' || name, comment FROM system.tables WHERE database IN ('volvere', 'volvere_store')",
+    )[1]
+    for name, comment in tables:
+        wanted = dictionary.of_object(str(name))
+        if wanted and comment != wanted:
+            _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(wanted)}")
+    columns = query(
+        client,
+        "SELECT database || '.' || table AS object, name, comment FROM system.columns "
+        "WHERE database IN ('volvere', 'volvere_store') ORDER BY object, position",
+    )[1]
+    changes: dict[str, list[str]] = {}
+    for name, column, comment in columns:
+        wanted = dictionary.of_column(str(name), str(column))
+        if wanted and comment != wanted:
+            changes.setdefault(str(name), []).append(f"COMMENT COLUMN `{column}` {_quoted(wanted)}")
+    for name, alterations in changes.items():
+        _command(client, f"ALTER TABLE {name} {', '.join(alterations)}")
+
+
+def drop(client: Client) -> None:
+    """Remove both databases and all that is in them."""
+    for database in ("volvere", "volvere_store"):
+        _command(client, f"DROP DATABASE IF EXISTS {database} SYNC")
+
+
+def newest_generation(client: Client) -> int:
+    """The greatest generation in the store, 0 when it is empty."""
+    found: Any = query(client, "SELECT max(generation) FROM volvere_store.generations")[1][0][0]
+    return int(found)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _command(client: Client, statement: str) -> None:
+    try:
+        client.command(statement)
+    except ClickHouseError as e:
+        raise _verdict(e) from e
+
+
+def _verdict(error: ClickHouseError) -> Transient | StoreProblem:
+    if _transient(error):
+        return Transient(f"ClickHouse: {explain(error)}")
+    if _code(error) in REFUSED_LOGIN:
+        return StoreProblem("ClickHouse refuses the login; check user and password")
+    return StoreProblem(f"ClickHouse: {explain(error)}")
+
+
+def _transient(error: Exception) -> bool:
+    if not isinstance(error, ClickHouseError):
+        return False
+    code = _code(error)
+    return code in RETRYABLE or (code is None and isinstance(error, OperationalError))
+
+
+# Inserts
+
+
+class Inserter:
+    """Puts rows into tables of `volvere_store`. `retries` counts inserts that were sent again."""
+
+    def __init__(self, client: Client, attempts: int = 5, wait_max: float = 5.0) -> None:
+        self._client = client
+        self._attempts, self._wait_max = attempts, wait_max
+        self._compress = client.write_compression == "lz4"
+        self.retries = 0
+
+    def insert(self, table: str, lines: Sequence[bytes]) -> list[tuple[int, str]]:
+        """Insert rows as `sinks.rows` makes them; gives positions and reasons of those that ClickHouse refuses.
+
+        Raises Transient when the server stays away, StoreProblem when it will not take any row.
+        """
+        if not lines:
+            return []
+        try:
+            self._send(table, lines)
+        except ClickHouseError as e:
+            if _code(e) not in BAD_ROW:
+                raise _verdict(e) from e
+            if len(lines) == 1:
+                return [(0, explain(e))]
+        else:
+            return []
+        half = len(lines) // 2
+        refused = self.insert(table, lines[:half])
+        return refused + [(half + at, reason) for at, reason in self.insert(table, lines[half:])]
+
+    def _send(self, table: str, lines: Sequence[bytes]) -> None:
+        body = pack(lines)
+        # The token names the rows: one token with other rows would be dropped in silence.
+        settings = {"insert_deduplication_token": blake2b(body, digest_size=16).hexdigest()}
+        compression = None
+        if self._compress:
+            body, compression = lz4.frame.compress(body), "lz4"
+        for attempt in stamina.retry_context(
+            on=_transient, attempts=self._attempts, wait_max=self._wait_max, timeout=None
+        ):
+            with attempt:
+                self.retries += attempt.num > 1
+                self._client.raw_insert(
+                    f"volvere_store.{table}",
+                    insert_block=body,
+                    fmt="JSONEachRow",
+                    compression=compression,
+                    settings=settings,
+                )
+
+
+# Questions
+
+_NO_CODE = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.)*`|\"(?:[^\"\\]|\\.)*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_QUESTION = re.compile(r"[\s(]*(select|with|show|describe|desc|explain|exists|from)\b", re.IGNORECASE)
+
+
+def query(client: Client, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Ask one read-only question: the column names and the rows. Raises Transient or StoreProblem."""
+    question = sql.strip().rstrip("; \t\r\n")
+    code = _NO_CODE.sub(" ", question)
+    # `readonly` guards what follows it, and the embedded engine takes several statements at once.
+    if not _QUESTION.match(code) or ";" in code:
+        raise StoreProblem("expected one question (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN or EXISTS)")
+    try:
+        result = client.query(question, settings={"readonly": "2"})
+    except ClickHouseError as e:
+        if _code(e) == 164:  # retryable for an insert, whose table may be read-only for a while
+            raise StoreProblem("only questions are answered here; the statement would change something") from e
+        raise _verdict(e) from e
+    return list(result.column_names), [tuple(row) for row in result.result_rows]
+
+
+def jsonable(value: object) -> Any:
+    """A value of an answer as JSON can hold it; times as RFC 3339 in UTC, large and exact numbers as text."""
+    match value:
+        case datetime():
+            at = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+            return at.isoformat() + "Z"
+        case bool() | None | str():
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**64 else str(value)
+        case float():
+            return value if value - value == 0 else None
+        case Decimal():
+            return format(value, "f")
+        case UUID() | IPv4Address() | IPv6Address():
+            return str(value)
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case dict():
+            return {str(k): jsonable(v) for k, v in value.items()}
+        case list() | tuple() | set():
+            return [jsonable(v) for v in value]
+    return str(value)

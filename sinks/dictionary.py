@@ -1,0 +1,190 @@
+"""The data dictionary: what every table, view and column of ClickHouse means.
+
+The comments in the database and the reference for analysts both come from here. A column that
+means the same everywhere is described once; what differs in one table or view is said there.
+"""
+
+from __future__ import annotations
+
+OBJECTS: dict[str, str] = {
+    "volvere.touchpoints": (
+        "One row for each thing that happened between a customer and the company: its newest version, "
+        "without cancelled ones."
+    ),
+    "volvere.contacts": (
+        "One row for each contact: one attempt to get something done with somebody (a call, a conversation, a case), "
+        "folded from all touchpoints of one subject with one contact_id within 30 days. A contact.* touchpoint "
+        "without contact_id is a contact of its own. Too-late touchpoints count here, though not in frictions."
+    ),
+    "volvere.journeys": (
+        "One row for each journey: a subject's touchpoints unbroken by more than the inactivity gap (7 days by "
+        "default), or sharing an explicit journey_id. Only the newest generation of a subject."
+    ),
+    "volvere.frictions": (
+        "One row for each difficulty that a customer met, as last said; retracted ones are not shown. "
+        "Only the newest generation of a subject. Count mode = 'live' for what was notified, 'shadow' is on trial."
+    ),
+    "volvere_store.touchpoints": "Touchpoints as they came, all versions until merged; read volvere.touchpoints.",
+    "volvere_store.operations": "Company-side events (channels, releases, agents) as they came, until merged.",
+    "volvere_store.journeys": "Journey snapshots as they came, until merged; read volvere.journeys.",
+    "volvere_store.frictions": "Friction events as they came, until merged; read volvere.frictions.",
+    "volvere_store.generations": "The newest generation of each subject, after merging; use max(generation).",
+    "volvere_store.generations_of_journeys": "Feeds generations from journeys.",
+    "volvere_store.generations_of_frictions": "Feeds generations from frictions.",
+    "volvere_store.migrations": "The migrations that were applied.",
+}
+
+COLUMNS: dict[str, str] = {
+    "abandoned": "True when the customer gave up before an answer (contact.abandoned)",
+    "abandoned_in": "Where the customer gave up: ivr (before queueing) or queue; null when not abandoned",
+    "agent_id": "The agent",
+    "alias": "The subject as it was when the record was sent; stays when identities are joined",
+    "amount": "Money, exact decimal, in `currency`",
+    "answered_at": "First contact.answered, UTC; null when never answered",
+    "appended_at": "When the record arrived in Kafka, UTC",
+    "applied_at": "When the migration was applied, UTC",
+    "asset_id": "The asset (vehicle, device, ...) that it was about",
+    "attempt": "True for an inbound contact begun by contact.* or message.received; never a case or an outbound contact",
+    "attributes": "Further fields as they were sent, as text",
+    "automatic": "True when a machine sent it: no reply, no answer",
+    "cancelled": "True when the event was withdrawn",
+    "channel": "voice, chat, sms, email, social, web, store, ...",
+    "contact_id": "The call, conversation or case, prefixed with its system's name; null when none was given",
+    "contacts": "Number of contacts that begin in the journey",
+    "corrected": "True when late evidence changed what an earlier revision said",
+    "currency": "Currency of `amount`, ISO 4217",
+    "customer_id": "The customer; null when unknown",
+    "dedupkey": "One incident: kind and a hash of subject and stable cause; never an event, count or time",
+    "detected_at": "When this revision was detected, UTC",
+    "digest": "Digest of the migration's text",
+    "direction": "inbound or outbound; null is inbound",
+    "due_at": "When a promise falls due, UTC",
+    "element": "What was clicked, asked or filled in",
+    "ended_at": "When it ended, UTC",
+    "ended_by": "Who ended it: customer, agent, network or system; null when unknown",
+    "event_id": "Id of the event, unique within its source",
+    "evidence": "Up to 20 touchpoints that prove the friction: source, event_id, occurred_at (UTC) and the role of each",
+    "final_at": "From here on time alone cannot change the friction, UTC",
+    "first_channel": "Channel of the journey's first touchpoint",
+    "friction_id": "Stable id: from the kind and the one contact or touchpoint without which there would be no friction",
+    "frictions": "Number of frictions anchored in the journey, shadow ones not counted",
+    "generation": "Which building of the state from the touchpoints found it; a rebuild raises it",
+    "group_open": "Open live frictions under the same dedupkey when this was said",
+    "groupkey": "One storm: kind and queue or release, without the customer",
+    "handle_ms": "Talk, hold and after-work together, milliseconds; null when unknown",
+    "hold_ms": "Time on hold, milliseconds; null when unknown",
+    "journey_id": "The journey",
+    "kind": "What it is, such as contact.started",
+    "last_channel": "Channel of the journey's newest touchpoint",
+    "merged_into": "The journey that took this one in, when merged",
+    "mode": "live, or shadow (recorded, never notified)",
+    "name": "File name of the migration",
+    "observed_also": "The same value in other windows: window such as 14d -> value",
+    "observed_unit": "Unit of observed_value: contacts, seconds, ...",
+    "observed_value": "What was observed, in observed_unit; null when the detector measures nothing",
+    "observed_window": "The window that observed_value was counted in, such as 7d; null where there is none",
+    "occurred_at": "When it happened, UTC, microseconds",
+    "opened_at": "When the friction began, UTC",
+    "outcome": "ok, fail, resolved, unresolved, denied or escalated; null when unknown",
+    "previous_contact_at": (
+        "Start of the same customer's contact before this one, any topic or channel, UTC; "
+        "null for the first and for unknown customers"
+    ),
+    "product": "The product",
+    "provisional": "True while time alone can still change the friction, see final_at",
+    "queue": "The queue",
+    "queued_at": "First contact.queued, UTC; null when never queued",
+    "reason": "Why, in Volveré's words: policy, callback_accepted, channel_closed, ...; null when unknown",
+    "reason_code": "Why, in the vendor's own word; null when unknown",
+    "ref": "The promise, case, order, form, survey, complaint or request that it belongs to",
+    "release": "The software release in use",
+    "replay": "True when it was found in history or a backfill, which never pages anybody",
+    "resolved_at": "When it was resolved, UTC; null when it was not",
+    "revision": "How many times something was said about it in this generation, from 1",
+    "rule_digest": "Digest of the rule's settings at the time",
+    "rule_id": "The rule under which the friction was found",
+    "scale": "Scale of `score`: nps, csat5, ces7, ...",
+    "score": "The score that the customer gave, on `scale`; null when none",
+    "seconds_since_previous": (
+        "Seconds from the start of the same customer's contact before this one, any topic, to this start; 0 for equal "
+        "starts; null for the first and for unknown customers"
+    ),
+    "seconds_since_previous_same_topic": (
+        "The same among contacts with the same topic; having no topic counts as a topic of its own"
+    ),
+    "severity": "info, warning, error or critical",
+    "source": "Who reported it",
+    "started_at": "When it began, UTC",
+    "state": "open or resolved",
+    "subject": (
+        "Whom it is about: the customer_id; where unknown ~contact/ and the contact_id; else ~touchpoint/, "
+        "source and event_id"
+    ),
+    "summary": "One line that a person can read",
+    "suppressed": "True when it was recorded without notifying anybody",
+    "threshold_unit": "Unit of threshold_value",
+    "threshold_value": "The limit that was crossed, in threshold_unit; null where there is none",
+    "threshold_window": "The window that the limit applies to, such as 7d; null where there is none",
+    "topic": "What it was about; null when not known",
+    "touchpoints": "Number of touchpoints in it",
+    "transfers": "Number of transfers (contact.transferred)",
+    "version": "Version of the event as its source counts it; the newest is shown",
+    "wait_ms": "Time in queue before the answer or the giving up, milliseconds; null when unknown",
+    "x": "Horizontal position of a click, pixels",
+    "y": "Vertical position of a click, pixels",
+    "_deleted": "1: the newest row says that there is no such thing (retracted, or merged away)",
+    "_offset": "Offset of the Kafka record that the row came from",
+    "_partition": "Partition of the Kafka record that the row came from",
+    "_topic": "Topic of the Kafka record that the row came from",
+    "_version": "Which row wins: made from the content, greatest wins",
+}
+
+OWN: dict[str, dict[str, str]] = {
+    "volvere.contacts": {
+        "agent_id": "Latest known agent of the contact",
+        "channel": "Channel on which the contact started",
+        "direction": "inbound or outbound, as the contact started; inbound where not said",
+        "ended_at": "First contact.ended, else first contact.abandoned, else first contact.refused, UTC; null while open",
+        "ended_by": "Latest known of contact.ended and contact.abandoned: customer, agent, network or system",
+        "event_id": "Id of the touchpoint that started the contact, unique within `source`",
+        "handle_ms": "Latest reported handle time, else answer to end, milliseconds; null when neither is known",
+        "outcome": "Latest known outcome, else resolved when there is a contact.resolved, else null",
+        "queue": "Latest known queue of the contact",
+        "reason_code": "Latest known of contact.ended and contact.abandoned, in the vendor's own word",
+        "resolved_at": "First contact.resolved, UTC; null when there is none",
+        "source": "Who reported the touchpoint that started the contact",
+        "started_at": "Time of the first contact.started, else of the earliest touchpoint, UTC",
+        "topic": "Latest known topic of the contact; null when none is known",
+        "touchpoints": "Number of touchpoints of the contact",
+        "wait_ms": (
+            "Reported wait of the first answer, else of the first abandonment, else first contact.queued to whichever "
+            "came, milliseconds; null when unknown"
+        ),
+    },
+    "volvere.journeys": {
+        "ended_at": "Time of its newest touchpoint so far, UTC",
+        "score": "Friction score, 0 (none) to 100; not the effort score that customers answer",
+        "started_at": "Time of its first touchpoint, UTC",
+        "touchpoints": "Number of touchpoints of the journey",
+    },
+    "volvere.frictions": {
+        "contact_id": "The contact that the friction is anchored in; null where it is none",
+        "kind": "Kind of friction: repeat_contact, dropped_call, queue_abandoned, ...",
+        "reason": "Why it resolved: answered, superseded, expired, rule_changed, ...; null while open",
+        "resolved_at": "When the friction was resolved, UTC; null while open",
+    },
+    "volvere_store.generations": {"generation": "Its newest generation once merged"},
+    "volvere_store.migrations": {"version": "Number of the migration"},
+}
+OWN["volvere_store.journeys"] = OWN["volvere.journeys"] | {"state": "active, or merged into another (see merged_into)"}
+OWN["volvere_store.frictions"] = OWN["volvere.frictions"] | {"state": "open, resolved or retracted"}
+
+
+def of_object(name: str) -> str:
+    """The comment of a table or view, by database.name; empty when there is none."""
+    return OBJECTS.get(name, "")
+
+
+def of_column(name: str, column: str) -> str:
+    """The comment of a column of a table or view; empty when there is none."""
+    return OWN.get(name, {}).get(column) or COLUMNS.get(column, "")

@@ -1,0 +1,320 @@
+"""The worker `store`: from Kafka topics to ClickHouse.
+
+    read ─▶ buffer ─▶ rows ─▶ insert ─▶ acknowledge
+
+An offset is committed after its rows were inserted, never before, so a crash repeats rows and
+loses none; rows carry versions made of their content, so a repetition changes nothing. While
+ClickHouse is away one batch is tried again and again, one more waits in the buffer, and Kafka
+keeps the rest.
+
+Decoding and inserting run in a thread, one batch at a time, while the loop reads the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import stamina
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
+from clickhouse_connect.driver.client import Client
+
+from schemas.errors import Transient, Unacceptable
+from schemas.topics import FRICTIONS, JOURNEYS, OPERATIONS, TOUCHPOINTS
+from sinks import rows
+from sinks.clickhouse import Inserter
+
+log = logging.getLogger(__name__)
+
+STORED = (TOUCHPOINTS, OPERATIONS, JOURNEYS, FRICTIONS)
+"""The topics that are stored; the table has the topic's name."""
+
+BATCH_ROWS = 50_000
+BATCH_SECONDS = 1.0
+SHOWN = 20
+"""How many refused records of one batch are logged one by one."""
+
+Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that was not stored. `reason`: as in schemas.errors.REASONS, or `unstorable` (ClickHouse's verdict)."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    message: str
+
+
+@dataclass
+class Counts:
+    """What was done since the start. Rows and refusals go by table, refusals by reason as well."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    erased: int = 0
+    batches: int = 0
+    retries: int = 0
+
+
+@dataclass
+class Prepared:
+    """Rows of one batch for one table, each with its record, and what was refused on the way."""
+
+    table: str
+    lines: list[bytes] = field(default_factory=list)
+    records: list[ConsumerRecord] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    erased: int = 0
+
+
+def prepare(table: str, batches: Records) -> Prepared:
+    """Records of one topic, by partition, to the rows of its table."""
+    out = Prepared(table)
+    for tp, records in batches.items():
+        tail = rows.lineage(tp.topic, tp.partition)
+        for record in records:
+            at = record.timestamp * 1000
+            try:
+                if table == JOURNEYS.name:
+                    if record.value is None:
+                        out.erased += 1  # erasure deletes by its own topic; here there is nothing to add
+                        continue
+                    line = rows.journey(record.value, tail(record.offset, at))
+                elif table == FRICTIONS.name:
+                    line = rows.friction(record.value, tail(record.offset, at))
+                else:
+                    line = rows.touchpoint(record.value, at, record.headers, tail(record.offset, at))
+            except Unacceptable as e:
+                out.refused.append(Refused(tp.topic, tp.partition, record.offset, e.reason, str(e)))
+            else:
+                out.lines.append(line)
+                out.records.append(record)
+    return out
+
+
+class Store(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Copies the topics to ClickHouse. The client must be migrated and is used by nobody else meanwhile."""
+
+    def __init__(
+        self,
+        client: Client,
+        bootstrap_servers: str | list[str],
+        *,
+        application: str = "volvere",
+        prefix: str = "",
+        refused: Callable[[list[Refused]], None] | None = None,
+        consumer_options: Mapping[str, Any] | None = None,
+        batch_rows: int = BATCH_ROWS,
+        batch_seconds: float = BATCH_SECONDS,
+    ) -> None:
+        self.counts = Counts()
+        self._inserter = Inserter(client)
+        self._servers, self._group = bootstrap_servers, f"{application}-store"
+        self._tables = {prefix + topic.name: topic.name for topic in STORED}
+        self._refused = refused
+        self._options = dict(consumer_options or {})
+        self._batch_rows, self._batch_seconds = batch_rows, batch_seconds
+        self._consumer: AIOKafkaConsumer = None
+        self._pending: dict[TopicPartition, list[ConsumerRecord]] = {}
+        self._pending_rows, self._pending_since = 0, 0.0
+        self._writing: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._stored: dict[tuple[str, int], int] = {}
+        self._moved = asyncio.Condition()
+        self._draining = 0
+        self._over = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Store until `stop` is set; then finish what was read, and commit.
+
+        Raises StoreProblem when ClickHouse refuses the login or every row, Transient when Kafka is not there.
+        """
+        self._stop = stop
+        self._consumer = AIOKafkaConsumer(
+            **{
+                "bootstrap_servers": self._servers,
+                "group_id": self._group,
+                "client_id": self._group,
+                "isolation_level": "read_committed",
+                "enable_auto_commit": False,
+                "auto_offset_reset": "earliest",
+                "max_partition_fetch_bytes": 4 * 1024 * 1024,
+                "metadata_max_age_ms": 30_000,
+            }
+            | self._options
+        )
+        self._consumer.subscribe(list(self._tables), listener=self)
+        try:
+            await self._consumer.start()
+            await self._read()
+        except KafkaError as e:
+            raise Transient(f"Kafka at {self._servers}: {e}") from e
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+                await asyncio.wait({self._writing})
+            await self._consumer.stop()
+            async with self._moved:
+                self._over = True
+                self._moved.notify_all()
+
+    async def drain(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """Wait until everything before these offsets, by (topic, partition), is stored.
+
+        Raises Transient when the worker ends first.
+        """
+
+        def done() -> bool:
+            return all(self._stored.get(tp, 0) >= end for tp, end in ends.items())
+
+        self._draining += 1
+        try:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self._over or done())
+        finally:
+            self._draining -= 1
+        if not done():
+            raise Transient("the store ended before everything was stored")
+
+    # Reading
+
+    async def _read(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while not self._stop.is_set():
+            found = await self._consumer.getmany(timeout_ms=100, max_records=self._batch_rows)
+            if found and not self._pending_rows:
+                self._pending_since = clock()
+            self._keep(found)
+            self._raise_failed()
+            late = clock() - self._pending_since >= self._batch_seconds
+            if self._pending_rows >= self._batch_rows or (
+                self._pending_rows and (late or (self._draining and not found))
+            ):
+                await self._wait_written()
+                self._begin_write()
+            elif not found and not self._pending_rows and self._writing is None:
+                await self._note_positions()
+        await self._wait_written()
+        if self._pending_rows:
+            self._begin_write()
+            await self._wait_written()
+
+    def _keep(self, found: Records) -> None:
+        for tp, records in found.items():
+            self._pending.setdefault(tp, []).extend(records)
+            self._pending_rows += len(records)
+
+    async def _wait_written(self) -> None:
+        """Wait for the batch in hand; a consumer that never polls for minutes would lose its partitions."""
+        while self._writing is not None and not self._writing.done():
+            await asyncio.wait({self._writing}, timeout=30)
+            if not self._writing.done():
+                paused = self._consumer.assignment()
+                self._consumer.pause(*paused)
+                self._keep(await self._consumer.getmany(timeout_ms=0))
+                self._consumer.resume(*(paused & self._consumer.assignment()))
+        self._raise_failed()
+
+    def _raise_failed(self) -> None:
+        if self._writing is not None and self._writing.done():
+            written, self._writing = self._writing, None
+            if not written.cancelled():
+                written.result()
+
+    async def _note_positions(self) -> None:
+        """With everything stored, take note of positions: transaction markers take offsets but are no records."""
+        behind = {}
+        for tp in self._consumer.assignment() if self._draining else [TopicPartition(*key) for key in self._stored]:
+            if tp in self._consumer.assignment():
+                position = await self._consumer.position(tp)
+                if position > self._stored.get((tp.topic, tp.partition), -1) and not self._pending_rows:
+                    behind[tp] = position
+        if behind:
+            await self._commit(behind)
+
+    # Writing
+
+    def _begin_write(self) -> None:
+        batch, self._pending, self._pending_rows = self._pending, {}, 0
+        if batch:
+            self._writing = asyncio.create_task(self._write(batch))
+
+    async def _write(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        for topic, table in self._tables.items():
+            part = {tp: records for tp, records in batch.items() if tp.topic == topic}
+            if not part:
+                continue
+            prepared = await asyncio.to_thread(prepare, table, part)
+            try:
+                await self._insert(prepared)
+            except Transient as e:
+                log.warning("stopping with a batch not stored, Kafka keeps it: %s", e)
+                return
+            self._report(prepared)
+        self.counts.batches += 1
+        await self._commit({tp: records[-1].offset + 1 for tp, records in batch.items()})
+
+    async def _insert(self, prepared: Prepared) -> None:
+        """Insert, for as long as it takes; a stop ends the waiting with Transient."""
+
+        def again(error: Exception) -> bool:
+            return isinstance(error, Transient) and not self._stop.is_set()
+
+        bad: list[tuple[int, str]] = []
+        async for attempt in stamina.retry_context(on=again, attempts=None, timeout=None, wait_max=5.0):
+            with attempt:
+                try:
+                    bad = await asyncio.to_thread(self._inserter.insert, prepared.table, prepared.lines)
+                except Transient as e:
+                    log.warning("ClickHouse is away, trying again, Kafka keeps what comes: %s", e)
+                    raise
+                finally:
+                    self.counts.retries = self._inserter.retries
+        for at, message in bad:
+            record = prepared.records[at]
+            prepared.refused.append(Refused(record.topic, record.partition, record.offset, "unstorable", message))
+        self.counts.rows[prepared.table] += len(prepared.lines) - len(bad)
+
+    def _report(self, prepared: Prepared) -> None:
+        self.counts.erased += prepared.erased
+        self.counts.refused.update((prepared.table, refused.reason) for refused in prepared.refused)
+        if not prepared.refused:
+            return
+        if self._refused is not None:
+            self._refused(prepared.refused)
+        # What is no touchpoint goes to the dead letters by `track`, which says so; the rest only store sees.
+        told = [r for r in prepared.refused if prepared.table != TOUCHPOINTS.name or r.reason == "unstorable"]
+        for r in told[:SHOWN]:
+            log.warning("not stored: %s/%d/%d: %s: %s", r.topic, r.partition, r.offset, r.reason, r.message)
+        if len(told) > SHOWN:
+            log.warning("not stored: %d more records of %s in this batch", len(told) - SHOWN, prepared.table)
+
+    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as e:
+            log.info("offsets not committed, the partitions have moved and will be read again: %s", e)
+            return
+        async with self._moved:
+            self._stored.update({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
+            self._moved.notify_all()
+
+    # Rebalancing
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002 - all of them
+        """Finish the batch in hand, for a while; what is only buffered will be read again by the next owner."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=10)
+        self._pending, self._pending_rows = {}, 0
+        self._stored.clear()
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Reading goes on at the committed offsets."""
