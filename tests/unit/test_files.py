@@ -23,11 +23,13 @@ HEADER = ",".join(COLUMNS)
 
 
 def touchpoint(**changes: Any) -> bytes:
+    """A line with a plain touchpoint, with changes."""
     fields = {"source": "pbx", "event_id": "1", "customer_id": "C1", "kind": "contact.started", "channel": "voice"}
     return json.dumps(fields | {"occurred_at": "2025-01-06T09:00:00Z"} | changes).encode()
 
 
 def items(text: bytes | str, name: str = "touchpoints") -> list[Item]:
+    """Everything that is read from a text."""
     return list(read(io.BytesIO(text.encode() if isinstance(text, str) else text), name))
 
 
