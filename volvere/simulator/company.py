@@ -31,7 +31,7 @@ class Company:
     (microseconds UTC). `stories`: how many stories are planted, each with a customer of its own (at
     most half of them all); by default each story once, and once more for every 2,000 customers. A
     story that does not fit into the days is left out. `untidy`: the share of the background's
-    contacts that arrive up to an hour late, or twice, or are withdrawn a little later; without it
+    contacts that arrive up to an hour late, or twice, or are withdrawn within a day; without it
     touchpoints come in order of time.
 
     `planted` is the ground truth. Raises ValueError for arguments that make no company.
@@ -208,12 +208,12 @@ def _lasting(rng: Random, mean: int) -> int:
 
 
 def _disturb(said: list[Said], since: int, fate: Random) -> None:
-    """One contact late, twice, or withdrawn a little later."""
+    """One contact late, twice, or withdrawn within a day."""
     contact, what = said[since:], fate.random()
     if what < 1 / 3:
         said[since:] = [(at + int(fate.random() * HOUR), t) for at, t in contact]
     elif what < 2 / 3:
         said += [(at + int(fate.random() * MINUTE), t) for at, t in contact]
     else:
-        withdrawn = contact[-1][0] + 10 * MINUTE
+        withdrawn = contact[-1][0] + MINUTE + int(fate.random() * DAY)  # late enough to have been acted on
         said += [(withdrawn, t | {"version": 1, "cancelled": True}) for _, t in contact]
