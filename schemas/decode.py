@@ -20,7 +20,7 @@ from schemas.errors import Unacceptable
 from schemas.times import FUTURE_TOLERANCE, format_time, parse_time
 from schemas.touchpoint import MAX_RECORD, MAX_TEXT, Normal, Touchpoint
 
-Headers = Iterable[tuple[str, bytes]]
+Headers = Iterable[tuple[str, bytes | None]]
 
 _decode = msgspec.json.Decoder(Normal).decode
 _FIELDS = frozenset(Touchpoint.model_fields)
@@ -93,14 +93,14 @@ def contract(value: bytes | None, headers: Headers = ()) -> Normal:
     return _settle(Normal(**values))
 
 
-def _unwrap(body: dict[str, Any], headers: dict[str, bytes]) -> dict[str, Any]:
+def _unwrap(body: dict[str, Any], headers: dict[str, bytes | None]) -> dict[str, Any]:
     """The touchpoint inside a CloudEvent; what its data lacks comes from the envelope."""
     if "specversion" in body:
         envelope, data = body, body.get("data")
         if not isinstance(data, dict):
             raise Unacceptable("invalid_field", "expected the touchpoint as a JSON object", "data")
     elif "ce_specversion" in headers:
-        envelope = {k[3:]: v.decode("utf-8", "replace") for k, v in headers.items() if k.startswith("ce_")}
+        envelope = {k[3:]: v.decode("utf-8", "replace") for k, v in headers.items() if k.startswith("ce_") and v}
         data = body
     else:
         return body
@@ -127,12 +127,30 @@ def _gather_unknown(body: dict[str, Any]) -> dict[str, Any]:
 def _scalar(name: str, value: object) -> object:
     if not isinstance(value, dict | list):
         return value
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    except RecursionError:
+        raise Unacceptable("invalid_field", "unknown field, nested too deeply", _printable(name)) from None
     if len(text) > MAX_TEXT:
         raise Unacceptable(
-            "invalid_field", f"unknown field with {len(text):,} characters of JSON; expected {MAX_TEXT:,} at most", name
+            "invalid_field",
+            f"unknown field with {len(text):,} characters of JSON; expected {MAX_TEXT:,} at most",
+            _printable(name),
         )
     return text
+
+
+_EXPECTED = {
+    "string_type": "expected text",
+    "string_unicode": "expected text; half of a surrogate pair is none",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "bool_type": "expected true or false",
+    "dict_type": "expected an object",
+}
+"""Our words for pydantic's types of error; for the rest its own are good enough."""
+
+_EXPECTED_SCALAR = f"expected text of at most {MAX_TEXT:,} characters, a number, true, false or null"
 
 
 def _refuse(error: ValidationError) -> NoReturn:
@@ -140,12 +158,21 @@ def _refuse(error: ValidationError) -> NoReturn:
     field = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "missing":
         raise Unacceptable("missing_field", "is required (customer_id may be null)", field)
-    message = first["msg"].removeprefix("Value error, ")
+    if field.startswith("attributes.") and first["loc"][-1] != "[key]":
+        message = _EXPECTED_SCALAR
+    else:
+        message = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "expected", 1)
     given = first["input"]
     if isinstance(given, str | int | float | bool | None):
         shown = json.dumps(given, ensure_ascii=False)
         message += f"; got {shown if len(shown) <= 80 else shown[:77] + '...'}"
-    raise Unacceptable("invalid_field", message[0].lower() + message[1:], field)
+    raise Unacceptable("invalid_field", _printable(message[0].lower() + message[1:]), _printable(field))
+
+
+def _printable(text: str) -> str:
+    """What a sender wrote may hold halves of surrogate pairs; what we say about it must fit into UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -38,21 +38,27 @@ WORD_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 AMOUNT_PATTERN = r"^-?[0-9]{1,14}(\.[0-9]{1,4})?$"
 
+
+def _exactly(pattern: str) -> str:
+    return pattern.removesuffix("$") + r"\Z"
+
+
 # One alias serves both classes: pydantic reads its own constraint and skips msgspec's, and
-# the other way round.
+# the other way round. msgspec searches with Python's re, where "$" also matches before a final
+# line feed; in pydantic's and JSON Schema's patterns it does not, so msgspec gets "\Z".
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID), StringConstraints(min_length=1, max_length=MAX_ID)]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT), StringConstraints(min_length=1, max_length=MAX_TEXT)]
 Kind = Annotated[
     str,
-    Meta(max_length=64, pattern=KIND_PATTERN),
+    Meta(max_length=64, pattern=_exactly(KIND_PATTERN)),
     StringConstraints(max_length=64, pattern=KIND_PATTERN),
 ]
 Word = Annotated[
     str,
-    Meta(max_length=64, pattern=WORD_PATTERN),
+    Meta(max_length=64, pattern=_exactly(WORD_PATTERN)),
     StringConstraints(max_length=64, pattern=WORD_PATTERN),
 ]
-Currency = Annotated[str, Meta(pattern=CURRENCY_PATTERN), StringConstraints(pattern=CURRENCY_PATTERN)]
+Currency = Annotated[str, Meta(pattern=_exactly(CURRENCY_PATTERN)), StringConstraints(pattern=CURRENCY_PATTERN)]
 Millis = Annotated[int, Meta(ge=0, le=10**12), Field(ge=0, le=10**12)]
 Version = Annotated[int, Meta(ge=0, le=INT64), Field(ge=0, le=INT64)]
 Whole = Annotated[int, Meta(ge=-INT64, le=INT64), Field(ge=-INT64, le=INT64)]
@@ -86,7 +92,9 @@ class Touchpoint(BaseModel):
     cancelled: bool = Field(False, description="the event is withdrawn")
     direction: Direction | None = Field(None, description="absent is inbound")
     automatic: bool = Field(False, description="sent by a machine: no reply, no answer")
-    ref: Id | None = Field(None, description="the promise, case, order, form, survey, complaint or request it belongs to")
+    ref: Id | None = Field(
+        None, description="the promise, case, order, form, survey, complaint or request it belongs to"
+    )
     contact_id: Id | None = Field(None, description="the call, conversation or case; prefix it with the system's name")
     journey_id: Id | None = Field(None, description="an explicit journey")
     topic: Id | None = Field(None, description="what it was about")
@@ -162,16 +170,14 @@ class Normal(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=
     outcome: Outcome | None = None
     score: float | None = None
     scale: Word | None = None
-    amount: Annotated[str, Meta(pattern=AMOUNT_PATTERN)] | None = None
+    amount: Annotated[str, Meta(pattern=_exactly(AMOUNT_PATTERN))] | None = None
     currency: Currency | None = None
     due_at: Micros | None = None
     element: Text | None = None
     x: float | None = None
     y: float | None = None
     attributes: (
-        Annotated[
-            dict[AttributeKey, AttributeText | bool | Whole | float | None], Meta(max_length=MAX_ATTRIBUTES)
-        ]
+        Annotated[dict[AttributeKey, AttributeText | bool | Whole | float | None], Meta(max_length=MAX_ATTRIBUTES)]
         | None
     ) = None
 
