@@ -36,6 +36,7 @@ INT64 = 2**63 - 1
 KIND_PATTERN = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"
 WORD_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 AMOUNT_PATTERN = r"^-?[0-9]{1,14}(\.[0-9]{1,4})?$"
 
 
@@ -73,7 +74,12 @@ Scalar = AttributeText | bool | Whole | Number | None
 Time = Annotated[
     int,
     BeforeValidator(parse_time),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIME_PATTERN}),
+]
+Amount = Annotated[
+    Decimal,
+    Field(max_digits=18, decimal_places=4),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": AMOUNT_PATTERN}]}),
 ]
 
 
@@ -112,9 +118,7 @@ class Touchpoint(BaseModel):
     outcome: Outcome | None = None
     score: Number | None = None
     scale: Word | None = Field(None, description="nps, csat5, ces7, ...")
-    amount: Annotated[Decimal, Field(max_digits=18, decimal_places=4)] | None = Field(
-        None, description="a decimal, as text or number"
-    )
+    amount: Amount | None = Field(None, description="a decimal, as text or number")
     currency: Currency | None = Field(None, description="ISO 4217")
     due_at: Time | None = Field(None, description="when a promise falls due")
     element: Text | None = Field(None, description="what was clicked, asked or filled in")
