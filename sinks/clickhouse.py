@@ -11,7 +11,8 @@ bad (found by halving, the rest is stored), or the set-up is wrong (StoreProblem
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -152,10 +153,11 @@ def explain(error: ClickHouseError) -> str:
     text = str(error)
     found = re.search(r"(?:Code: \d+\. )?DB::Exception: (?!Code: )(.*)", text, re.DOTALL)
     message = found[1] if found else text
+    message = re.sub(r"\s*\(for url [^)]*\)$", "", message)
     message = re.sub(r"\s*\(version [^)]*(?:\([^)]*\))?[^)]*\).*$", "", message, flags=re.DOTALL)
     message = re.sub(r": \(in file/uri .*?\): While executing.*?(?= \([A-Z_]+\)|$)", "", message, flags=re.DOTALL)
     message = re.sub(r"\. Expected one of: .*?(?= \([A-Z_]+\)$|$)", "", message, flags=re.DOTALL)
-    message = message.replace(" SETTINGS readonly = '2'", "").replace("FORMAT Native", "")
+    message = message.replace("FORMAT Native", "")
     message = " ".join(message.split())
     code = _code(error)
     if len(message) > 400:
@@ -331,16 +333,40 @@ def query(client: Client, sql: str) -> tuple[list[str], list[tuple[object, ...]]
     """Ask one read-only question: the column names and the rows. Raises Transient or StoreProblem."""
     question = sql.strip().rstrip("; \t\r\n")
     code = _NO_CODE.sub(" ", question)
-    # `readonly` guards what follows it, and the embedded engine takes several statements at once.
-    if not _QUESTION.match(code) or ";" in code:
+    # The embedded engine takes several statements at once, and writes files.
+    if not _QUESTION.match(code) or ";" in code or re.search(r"\binto\s+outfile\b", code, re.IGNORECASE):
         raise StoreProblem("expected one question (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN or EXISTS)")
     try:
-        result = client.query(question, settings={"readonly": "2"})
+        with _read_only(client) as (reader, settings):
+            result = reader.query(question, settings=settings)
+            names = list(result.column_names)
+            if not names and re.match(r"[\s(]*(select|with)\b", code, re.IGNORECASE):
+                # An answer without rows comes without names.
+                described = reader.query(f"DESCRIBE TABLE ({question}\n)", settings=settings)
+                names = [str(row[0]) for row in described.result_rows]
     except ClickHouseError as e:
         if _code(e) == 164:  # retryable for an insert, whose table may be read-only for a while
             raise StoreProblem("only questions are answered here; the statement would change something") from e
         raise _verdict(e) from e
-    return list(result.column_names), [tuple(row) for row in result.result_rows]
+    return names, [tuple(row) for row in result.result_rows]
+
+
+@contextmanager
+def _read_only(client: Client) -> Iterator[tuple[Client, dict[str, str]]]:
+    """A client that cannot change anything, and the settings to ask it with.
+
+    Over HTTP a setting goes with its request. In the embedded engine it belongs to the handle, and
+    stays on it after some errors, so that questions get a handle of their own (10 ms).
+    """
+    folder = getattr(client, "path", None)
+    if folder is None:
+        yield client, {"readonly": "2"}
+        return
+    reader = clickhouse_connect.get_client(interface="chdb", path=folder, settings={"readonly": "2"})
+    try:
+        yield reader, {}
+    finally:
+        reader.close()
 
 
 def jsonable(value: object) -> Any:
