@@ -36,16 +36,30 @@ def data() -> Path:
     return DATA
 
 
-@pytest.fixture(scope="session")
-def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One Apache Kafka for the whole run; VOLVERE_REQUIRE_KAFKA=1 turns its absence into a failure."""
+def _kafka(folder: Path) -> ApacheKafka:
     try:
-        kafka = ApacheKafka(tmp_path_factory.mktemp("kafka"))
+        return ApacheKafka(folder)
     except KafkaMissing as e:
         if os.environ.get("VOLVERE_REQUIRE_KAFKA"):
             pytest.fail(f"VOLVERE_REQUIRE_KAFKA is set: {e}")
         pytest.skip(str(e))
-    kafka.start()
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for the whole run; VOLVERE_REQUIRE_KAFKA=1 turns its absence into a failure."""
+    kafka = _kafka(tmp_path_factory.mktemp("kafka"))
+    try:
+        kafka.start()
+        yield kafka
+    finally:
+        kafka.kill()
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
+    """An Apache Kafka for one test, which may kill and restart it; not started yet."""
+    kafka = _kafka(tmp_path)
     yield kafka
     kafka.kill()
 

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError, for_code
 
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS, TOUCHPOINTS, Topic
 
-DEADLINE_MS = 8_000
+DEADLINE_MS = 5_000
 """How long a broker may take to answer the first call."""
 
 _ALREADY_EXISTS = 36

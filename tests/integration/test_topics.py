@@ -150,19 +150,15 @@ def test_records_come_back_from_either_broker(bootstrap: str, topic_prefix: str)
 
 
 @pytest.mark.kafka
-def test_what_kafka_acknowledged_is_there_after_a_kill(tmp_path, topic_prefix: str) -> None:
+def test_what_kafka_acknowledged_is_there_after_a_kill(own_kafka: ApacheKafka, topic_prefix: str) -> None:
     """The fault tests kill brokers; the log must survive that, on the same address."""
-    kafka = ApacheKafka(tmp_path)
-    try:
-        kafka.start()
-        create(kafka.bootstrap, 1, prefix=topic_prefix)
-        producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")
-        producer.send(f"{topic_prefix}frictions", b"kept").get(timeout=10)
-        producer.close()
-        kafka.restart()
-        assert [r.value for r in read_topic(kafka.bootstrap, f"{topic_prefix}frictions")] == [b"kept"]
-    finally:
-        kafka.kill()
+    own_kafka.start()
+    create(own_kafka.bootstrap, 1, prefix=topic_prefix)
+    producer = KafkaProducer(bootstrap_servers=own_kafka.bootstrap, acks="all")
+    producer.send(f"{topic_prefix}frictions", b"kept").get(timeout=10)
+    producer.close()
+    own_kafka.restart()
+    assert [r.value for r in read_topic(own_kafka.bootstrap, f"{topic_prefix}frictions")] == [b"kept"]
 
 
 def test_the_embedded_broker_ends_with_its_context() -> None:
