@@ -79,8 +79,10 @@ def friction_event(
         data["summary"] = f.summary
     elif p.state == "retracted":
         data["summary"] = "Late touchpoints show that this did not happen"
-    else:
+    elif p.reason == "rule_changed":
         data["summary"] = "Ended: the rules that found it have changed"
+    else:
+        data["summary"] = "Ended: there is more about this subject than is kept"
     body = _json(data)
     happened = p.resolved_at if p.state == "resolved" and p.resolved_at is not None else p.opened_at
     where = context.queue or context.release or context.channel or ""

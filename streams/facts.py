@@ -173,10 +173,15 @@ class Facts:
         family = family_of(entry.kind)
         if entry.at < self.floors.get(family, 0):
             return False  # only where the cap has raised the floor: no accepted touchpoint is that old
-        entries = self.entries.setdefault(family, [])
-        replaced = insert(entries, entry)
+        elsewhere = self._elsewhere(family, entry)
+        if elsewhere is not None and _version(elsewhere[1]) >= _version(entry):
+            return False
+        replaced = insert(self.entries.setdefault(family, []), entry)
         if replaced is entry:
             return False
+        if elsewhere is not None:
+            other, replaced = elsewhere
+            self.entries[other].remove(replaced)
         if replaced is not None:
             entry.journey = replaced.journey
         if entry.at > self.newest:
@@ -192,6 +197,15 @@ class Facts:
             elif (key := contact_key(entry)) is not None:
                 insert(self._groups.setdefault(key, []), entry)
         return True
+
+    def _elsewhere(self, family: str, entry: Entry) -> tuple[str, Entry] | None:
+        """The same touchpoint where an older or newer version put it into another family."""
+        for other, entries in self.entries.items():
+            if other != family and entries and entries[-1].at >= entry.at:
+                i = bisect_left(entries, entry.identity, key=_identity)
+                if i < len(entries) and entries[i].identity == entry.identity:
+                    return other, entries[i]
+        return None
 
     def contacts(self) -> list[Contact]:
         """The subject's contacts by (start, key); forgotten ones are left out."""

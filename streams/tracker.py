@@ -94,9 +94,12 @@ class Tracker:
         self._diff_journeys(facts, derived, fold, clock, settle or retired, look)
         if retired:
             return look
+        still_open = {key: p for key, p in facts.published.items() if p.state == "open"}
         self.forget(facts, derived)
         look.due = clock.due
         look.packed = self._pack(facts, derived, clock.due)
+        for key in still_open.keys() - facts.published.keys() if facts.capped else ():
+            self._say(facts, "resolved", self._ended(facts, still_open[key], "forgotten"), None, False, recorded_at, look)
         return look
 
     # -- diff
@@ -126,13 +129,16 @@ class Tracker:
         # What opens is said before what ends, so that a group never looks closed in between.
         said.sort(key=lambda x: (x[2].state != "open", x[2].opened_at, x[0]))
         for _, what, after, f, corrected in said:
-            group = sum(
-                p.state == "open" and p.mode == "live" and _incident(p) == _incident(after) for p in published.values()
-            )
-            look.frictions.append(
-                friction_event(facts.subject, what, after, f, group, corrected, recorded_at, self.generation)
-            )
-            look.kinds.append((after.kind, what, after.severity))
+            self._say(facts, what, after, f, corrected, recorded_at, look)
+
+    def _say(
+        self, facts: Facts, what: str, p: Published, f: Friction | None, corrected: bool, recorded_at: int, look: Look
+    ) -> None:
+        group = sum(
+            x.state == "open" and x.mode == "live" and _incident(x) == _incident(p) for x in facts.published.values()
+        )
+        look.frictions.append(friction_event(facts.subject, what, p, f, group, corrected, recorded_at, self.generation))
+        look.kinds.append((p.kind, what, p.severity))
 
     def _unchanged(self, p: Published, f: Friction) -> bool:
         return (
@@ -182,11 +188,13 @@ class Tracker:
 
     def _withdraw(self, facts: Facts, before: Published) -> Published | None:
         """What becomes of a published friction that is not derived any more; None: it stands as it is."""
-        if before.state == "retracted" or before.reason == "rule_changed":
+        if before.state == "retracted" or before.reason in ("rule_changed", "forgotten"):
             return None
         detector, _, reach = next(d for d in self._detectors if d[0].kind == before.kind)
         if before.opened_at < _floor(facts.floors, detector) + reach:
             return None  # frozen
+        if facts.capped:  # what the cap cut away may have been what it needs
+            return self._ended(facts, before, "forgotten") if before.state == "open" else None
         if before.rule_digest == self.rules.named[before.rule_id].digest:
             return msgspec.structs.replace(
                 before,
@@ -198,12 +206,16 @@ class Tracker:
             )
         if before.state == "resolved":
             return None
+        return self._ended(facts, before, "rule_changed")
+
+    def _ended(self, facts: Facts, before: Published, reason: str) -> Published:
+        """What ends without being proved to: as of the newest touchpoint."""
         ended = min(max(before.opened_at, facts.newest), before.final_at)
         return msgspec.structs.replace(
             before,
             revision=before.revision + 1,
             state="resolved",
-            reason="rule_changed",
+            reason=reason,
             resolved_at=ended,
             final_at=ended,
             provisional=False,
@@ -263,15 +275,21 @@ class Tracker:
         seal(facts, self.rules.time.inactivity_gap, newest - self.slack)
         families = facts.entries.keys() | self.horizons.keys()
         self._drop_below(facts, {f: newest - self.horizons.get(f, self.slack) for f in families}, derived)
-        crowded = {f: entries[-MAX_ENTRIES].at for f, entries in facts.entries.items() if len(entries) > MAX_ENTRIES}
-        if crowded:
-            self._cap(facts, crowded, derived)
+        if max(len(facts.sealed), *map(len, facts.entries.values()), 0) > MAX_ENTRIES:
+            self._cap(facts, MAX_ENTRIES, derived)
 
-    def _cap(self, facts: Facts, floors: dict[str, int], derived: list[tuple[str, Friction]]) -> None:
-        """Forget all below these floors, although late touchpoints might still belong there."""
+    def _cap(self, facts: Facts, keep: int, derived: list[tuple[str, Friction]]) -> None:
+        """Forget all but the newest of each family and of the journeys, although late touchpoints might belong there."""
         facts.capped = True
-        seal(facts, self.rules.time.inactivity_gap, max(floors.values()))
-        self._drop_below(facts, floors, derived, together=False)
+        floors = {f: _cut(entries, keep) for f, entries in facts.entries.items() if len(entries) > keep}
+        if floors:
+            seal(facts, self.rules.time.inactivity_gap, max(floors.values()))
+            self._drop_below(facts, floors, derived, together=False)
+        for journey in sorted(facts.sealed.values(), key=lambda j: j.end)[:-keep]:
+            if journey.number != facts.current:
+                del facts.sealed[journey.number]
+                if all(j.id != journey.id for j in facts.sealed.values()):
+                    facts.marks.pop(journey.id, None)
 
     def _drop_below(
         self, facts: Facts, floors: dict[str, int], derived: list[tuple[str, Friction]], together: bool = True
@@ -280,6 +298,7 @@ class Tracker:
         if not any(entries and entries[0].at < floors.get(f, 0) for f, entries in facts.entries.items()):
             return  # a floor says what was forgotten: where nothing was, it may stay
         floors = {**facts.floors, **{f: max(floor, facts.floors.get(f, 0)) for f, floor in floors.items()}}
+        lives_to = _lives_to if together else _at
         kept: set[tuple[int, str, str]] = set()
         paired: dict[str, int] = {}
         if together:
@@ -292,7 +311,7 @@ class Tracker:
         for family, entries in list(facts.entries.items()):
             floor = floors.get(family, 0)
             facts.entries[family] = [
-                e for e in entries if _lives_to(e) >= floor or paired.get(e.ref or "", 0) >= floor or e.identity in kept
+                e for e in entries if lives_to(e) >= floor or paired.get(e.ref or "", 0) >= floor or e.identity in kept
             ]
         facts.entries = {f: entries for f, entries in facts.entries.items() if entries}
         before, facts.floors = facts.floors, floors
@@ -329,10 +348,8 @@ class Tracker:
         keep = MAX_ENTRIES
         while len(packed) > MAX_PACKED and keep > 1:
             keep //= 2
-            floors = {f: entries[-keep].at for f, entries in facts.entries.items() if len(entries) > keep}
-            if floors:
-                self._cap(facts, floors, derived)
-                packed = facts.pack(due)
+            self._cap(facts, keep, derived)
+            packed = facts.pack(due)
         return packed
 
 
@@ -348,12 +365,14 @@ def _lives_to(e: Entry) -> int:
     return e.at if e.due_at is None else max(e.at, e.due_at)
 
 
-def _pairs(facts: Facts) -> dict[str, list[Entry]]:
-    pairs: dict[str, list[Entry]] = {}
-    for e in all_entries(facts):
-        if e.ref is not None:
-            pairs.setdefault(e.ref, []).append(e)
-    return pairs
+def _at(e: Entry) -> int:
+    return e.at
+
+
+def _cut(entries: list[Entry], keep: int) -> int:
+    """The floor above which at most `keep` entries lie; those of one moment go together."""
+    floor = entries[-keep].at
+    return floor + (entries[-keep - 1].at == floor)
 
 
 def _content(j: Journey) -> tuple[object, ...]:

@@ -19,9 +19,8 @@ def long_wait(view: View, rule: LongWait, clock: Clock) -> Iterator[Friction]:
         begin = contact.queued or (contact.start if contact.answered else None)
         if limit is None or begin is None:
             continue
-        over, reason = contact.answered, "answered"
-        if over is None:
-            over, reason = contact.ended, "abandoned" if contact.abandoned else "ended"
+        over = contact.answered or contact.abandoned or contact.ended
+        reason = "answered" if contact.answered else "abandoned" if contact.abandoned else "ended"
         late, worse = begin.at + limit, begin.at + round(limit * rule.error_factor)
         if over is None:
             if not clock.passed(late):
@@ -30,7 +29,7 @@ def long_wait(view: View, rule: LongWait, clock: Clock) -> Iterator[Friction]:
             waited = (worse if bad else late) - begin.at
             ways = []
         else:
-            waited = over.wait_ms * 1000 if over.wait_ms is not None else over.at - begin.at
+            waited = over.wait_ms * 1000 if over.wait_ms is not None and reason != "ended" else over.at - begin.at
             if waited <= limit:
                 continue
             bad = waited >= limit * rule.error_factor

@@ -1,0 +1,509 @@
+"""The one place where Faust hosts the thinking: an app, an agent, and the partitions that it holds.
+
+On assignment a partition is claimed (its transactional producer started, which fences an earlier owner),
+then its state is read to the end, then reading goes on where its control record says; Faust's
+consumer is not let go before that. Whatever goes wrong between merging and committing ends the
+process: `Impossible` and anything unforeseen are fatal on purpose, and Kafka hands the records
+to somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, cast
+
+import faust
+import mode
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from faust.types import TP
+
+from schemas.errors import Impossible
+from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
+from streams.facts import CODEC
+from streams.partition import CONTROL, Control, Names, Partition, Tally, read_control
+from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send
+from streams.rules import Rules
+from streams.tracker import Tracker
+from streams.transport import BatchConsumer, BatchSchema, BatchTransport
+
+log = logging.getLogger("volvere.track")
+
+BARRIER = b"\xffbarrier"
+"""Key of the record that ends a restore on a broker whose high watermarks cannot be trusted."""
+
+
+def _wall() -> int:
+    return time.time_ns() // 1000
+
+
+async def _pass(point: str, partition: Partition) -> None:
+    """What happens at a named point of a flush: nothing."""
+
+
+def _die(error: BaseException) -> None:
+    """End the process at once, so that nothing else is written."""
+    logging.shutdown()
+    os._exit(4)
+
+
+@dataclass
+class TrackConfig:
+    """Where and how `track` runs. Times in seconds unless named otherwise.
+
+    trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka). ticks: whether idle
+    time passes (not over a file). generation: of a state that does not exist yet. at, fatal, now: what tests and
+    the wiring may replace.
+    """
+
+    bootstrap: str
+    application: str = "volvere"
+    prefix: str = ""
+    transactions: bool = True
+    trusted: bool = True
+    ticks: bool = True
+    generation: int = 1
+    session_timeout: float = 15.0
+    heartbeat_interval: float = 3.0
+    transaction_timeout_ms: int = 12_000
+    flush_records: int = 20_000
+    flush_bytes: int = 8 * 1024 * 1024
+    flush_after: float = 0.05
+    flush_behind: float = 1.0
+    idle_end: float = 0.2
+    tick: float = 0.2
+    fetch_bytes: int = 2 * 1024 * 1024
+    instance_id: str | None = None
+    client: dict[str, Any] = field(default_factory=dict)
+    at: Callable[[str, Partition], Awaitable[None]] = _pass
+    fatal: Callable[[BaseException], None] = _die
+    now: Callable[[], int] = _wall
+
+
+class TrackApp(faust.App):
+    """A Faust app with the record-batch transport and a host for it."""
+
+    host: TrackHost
+
+    def _new_transport(self) -> Any:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Any:
+        return BatchTransport(self.conf.broker_producer, self)
+
+
+class TrackHost:
+    """The partitions that this worker holds, and when they flush."""
+
+    def __init__(self, app: TrackApp, rules: Rules, config: TrackConfig) -> None:
+        self.app, self.rules, self.config = app, rules, config
+        self.tally = Tally()
+        self.partitions: dict[int, Partition] = {}
+        self.progress = asyncio.Condition()
+        prefix = config.prefix
+        self.names = Names(
+            *(prefix + topic.name for topic in (TOUCHPOINTS, FRICTIONS, JOURNEYS, DEAD_LETTERS)),
+        )
+        self.state_topic = prefix + FACTS.name
+        self._claiming = asyncio.Lock()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._waiting_since: dict[int, float] = {}
+        self._last_records: dict[int, float] = {}
+        self._at_end: dict[int, bool] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shared: AIOKafkaProducer | None = None
+        self._ended = False
+
+    @property
+    def consumer(self) -> BatchConsumer:
+        """The app's consumer."""
+        return cast(BatchConsumer, self.app.consumer)
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return f"{self.config.application}-track"
+
+    # -- what the transport asks
+
+    def position(self, tp: TP) -> int | None:
+        """Where to read on, for a partition that is held."""
+        held = self.partitions.get(tp.partition)
+        return held.offset if held is not None else None
+
+    async def assigned(self, partitions: set[int], missed: bool) -> None:
+        """Drop what is not ours any more; everything, if an assignment was missed in between."""
+        for number in set(self.partitions) - (set() if missed else partitions):
+            log.info("partition %d dropped%s", number, ": an assignment was missed" if missed else "")
+            self._drop(number)
+
+    async def settle(self) -> None:
+        """Flush what is merged, once a claim that is under way has ended.
+
+        The claim must end before this worker rejoins, or it could fence the next owner.
+        """
+        async with self._claiming:
+            pass
+        await asyncio.gather(*(self.flush(p) for p in list(self.partitions.values())))
+
+    # -- ownership
+
+    async def start(self) -> None:
+        """Before the app starts: the producer that forwards, and that publishes where there are no transactions."""
+        self._shared = self._producer(transactional_id=None)
+        await self._shared.start()
+
+    async def stop(self) -> None:
+        """After the app has stopped."""
+        self._ended = True
+        for number in list(self.partitions):
+            self._drop(number)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._shared is not None:
+            await self._shared.stop()
+
+    def _producer(self, transactional_id: str | None) -> AIOKafkaProducer:
+        options: dict[str, Any] = {"acks": "all"}
+        if transactional_id is not None:
+            options |= {
+                "transactional_id": transactional_id,
+                "transaction_timeout_ms": self.config.transaction_timeout_ms,
+            }
+        return AIOKafkaProducer(
+            bootstrap_servers=self.config.bootstrap,
+            linger_ms=0,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=8 * MAX_BATCH_BYTES,
+            **options,
+            **self.config.client,
+        )
+
+    def _publisher(self, number: int) -> Publisher:
+        assert self._shared is not None
+        topics = Topics(self.names.source, self.state_topic)
+        if self.config.transactions:
+            producer = self._producer(f"{self.config.application}-{number}")
+            return Transactional(producer, self._shared, topics, self.group)
+        return Ordered(self._shared, topics, self._commit)
+
+    async def _commit(self, number: int, offset: int) -> None:
+        await self.consumer._commit({TP(self.names.source, number): offset})
+
+    def _drop(self, number: int) -> None:
+        partition = self.partitions.pop(number)
+        partition.dead = True
+        if (timer := self._timers.pop(number, None)) is not None:
+            timer.cancel()
+        self._spawn(self._close(partition.publisher))
+
+    async def _close(self, publisher: Publisher) -> None:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(publisher.stop(), 5)
+
+    async def rebalanced(self, *_: Any, **__: Any) -> None:
+        """Claim and restore the partitions that are new; Faust awaits this before it reads on."""
+        try:
+            await self._rebalanced()
+        except Exception as e:
+            self.fatal(e)
+
+    async def _rebalanced(self) -> None:
+        assigned = {tp.partition for tp in self.consumer.assignment() if tp.topic == self.names.source}
+        new = sorted(assigned - set(self.partitions))
+        generation = self.app.consumer_generation_id
+        if not new:
+            return
+        started = time.monotonic()
+        async with self._claiming:
+            if self.app.consumer_generation_id != generation or self._rejoining():
+                return
+            if self.config.trusted:
+                await self._examine(new)
+            publishers = {number: self._publisher(number) for number in new}
+            await asyncio.gather(*(publisher.start() for publisher in publishers.values()))
+        restored, records = await self._restore(publishers)
+        if self.app.consumer_generation_id != generation:
+            for publisher in publishers.values():
+                await self._close(publisher)
+            return
+        self.partitions.update(restored)
+        took = time.monotonic() - started
+        log.info("claimed partitions %s; %d state records in %.2f s", new, records, took)
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self.progress:
+            self.progress.notify_all()
+
+    def _rejoining(self) -> bool:
+        consumer: Any = self.consumer._thread._consumer
+        subscription = consumer._subscription.subscription
+        return subscription is None or bool(subscription._reassignment_in_progress)
+
+    def _reader(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self.config.bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            fetch_max_wait_ms=50,
+            **self.config.client,
+        )
+
+    async def _examine(self, numbers: list[int]) -> None:
+        """Before claiming: Impossible if a newer release, or one with other partitions, has written the state.
+
+        The control record is the last record of every flush, so the tail of the state shows it.
+        """
+        async with self._reader_for(numbers) as (reader, states, _):
+            ends = await reader.end_offsets(states)
+            count = _partition_count(reader, self.names.source)
+            begins = await reader.beginning_offsets(states)
+            wanted = [tp for tp in states if ends[tp] > begins[tp]]
+            for tp in wanted:
+                reader.seek(tp, max(begins[tp], ends[tp] - 8))
+            async for record in _until(reader, wanted, ends):
+                if record.key == CONTROL:
+                    read_control(record.value, count)
+
+    @contextlib.asynccontextmanager
+    async def _reader_for(self, numbers: list[int]) -> Any:
+        reader = self._reader()
+        await reader.start()
+        await asyncio.sleep(0)  # stop() would trip over a task of the reader that never had its turn
+        try:
+            states = [TopicPartition(self.state_topic, n) for n in numbers]
+            sources = [TopicPartition(self.names.source, n) for n in numbers]
+            reader.assign(states + sources)  # the source only for its offsets: without it asking costs a second
+            reader.pause(*sources)
+            yield reader, states, sources
+        finally:
+            await reader.stop()
+
+    async def _restore(self, publishers: dict[int, Publisher]) -> tuple[dict[int, Partition], int]:
+        """Read the state of claimed partitions to its end, and make partitions of it."""
+        numbers = list(publishers)
+        state: dict[int, dict[bytes, bytes]] = {n: {} for n in numbers}
+        control: dict[int, Control] = {}
+        records = 0
+        async with self._reader_for(numbers) as (reader, states, sources):
+            begins = await reader.beginning_offsets(sources)
+            count = _partition_count(reader, self.names.source)
+            if self.config.trusted:
+                ends = await reader.end_offsets(states + sources)
+            else:
+                ends = await self._barriers(states)
+            await reader.seek_to_beginning(*states)
+            async for record in _until(reader, [tp for tp in states if ends[tp] > 0], ends):
+                records += 1
+                held = state[record.partition]
+                if record.key == CONTROL:
+                    control[record.partition] = read_control(record.value, count)
+                elif record.value is None:
+                    held.pop(record.key, None)
+                elif record.key != BARRIER:
+                    held[record.key] = record.value
+        made: dict[int, Partition] = {}
+        for tp in sources:
+            n = tp.partition
+            known = control.get(n) or Control(begins[tp], 0, 0, self.config.generation, CODEC, count, self.config.now())
+            if known.offset < begins[tp]:
+                log.error("partition %d: records %d to %d expired unread", n, known.offset, begins[tp])
+                known.offset = begins[tp]
+            if self.config.trusted and known.offset > ends[tp]:
+                raise Impossible(
+                    f"partition {n}: the state goes to offset {known.offset}, the topic ends at {ends[tp]}: "
+                    "was the topic deleted? Rebuild the state, or use another application name"
+                )
+            tracker = Tracker(self.rules, known.generation)
+            made[n] = Partition(
+                n, tracker, publishers[n], self.names, state[n], known, self.tally, self.config.now, self.config.at
+            )
+        return made, records
+
+    async def _barriers(self, states: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """Write a record to each state partition; reading to it is reading to the end."""
+        assert self._shared is not None
+        ends = {}
+        for tp in states:
+            (sent,) = await send(self._shared, tp.topic, tp.partition, [(BARRIER, b"", [])])
+            ends[tp] = (await sent).offset + 1
+        return ends
+
+    # -- merging and flushing
+
+    async def track(self, stream: Any) -> None:
+        """The agent: merge every batch that is not stale, and flush when enough has come together."""
+        consumer = self.consumer
+        async for event in stream.noack().events():
+            batch = event.value
+            partition = self.partitions.get(event.message.partition)
+            if partition is None or batch.epoch != consumer.epoch:
+                continue
+            try:
+                if batch.records[0].offset < partition.offset:
+                    raise Impossible(
+                        f"partition {partition.number}: read offset {batch.records[0].offset} again, "
+                        f"which is before {partition.offset}"
+                    )
+                partition.take(batch)
+            except Exception as e:
+                self.fatal(e)
+            self._last_records[partition.number] = time.monotonic()
+            self._at_end[partition.number] = batch.at_end
+            if partition.pending >= self.config.flush_records or partition.pending_bytes >= self.config.flush_bytes:
+                await self.flush(partition)
+            else:
+                self._arm(partition)
+            await self._notify()
+
+    def _arm(self, partition: Partition) -> None:
+        """Flush soon after the first change; while behind, wait for a larger flush."""
+        if partition.number not in self._timers:
+            self._waiting_since.setdefault(partition.number, time.monotonic())
+            loop = asyncio.get_running_loop()
+            self._timers[partition.number] = loop.call_later(self.config.flush_after, self._fire, partition)
+
+    def _fire(self, partition: Partition) -> None:
+        self._timers.pop(partition.number, None)
+        if partition.dead or not partition.pending:
+            return
+        number, now = partition.number, time.monotonic()
+        if self.config.trusted:
+            behind = not self._at_end.get(number, True)
+        else:
+            behind = now - self._last_records.get(number, 0.0) < self.config.flush_after
+        if behind and now - self._waiting_since.get(number, now) < self.config.flush_behind:
+            self._arm(partition)
+        else:
+            self._spawn(self.flush(partition))
+
+    async def flush(self, partition: Partition, settle: bool = False) -> None:
+        """One flush of one partition; whatever fails in it is fatal."""
+        if self._ended:
+            return
+        try:
+            await partition.flush(settle)
+        except Exception as e:
+            if not partition.dead:
+                self.fatal(e)
+        self._waiting_since.pop(partition.number, None)
+        if partition.pending:
+            self._arm(partition)
+        await self._notify()
+
+    def fatal(self, error: BaseException) -> NoReturn:
+        """Nothing more is written after this."""
+        self._ended = True
+        for partition in self.partitions.values():
+            partition.dead = True
+        log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, Impossible))
+        self.config.fatal(error)
+        self._spawn(self._notify())
+        raise error
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # fatal has dealt with it
+
+    # -- time
+
+    async def tick(self) -> None:
+        """Let time pass for partitions that are read to their end, for ever."""
+        while not self._ended:
+            await asyncio.sleep(self.config.tick)
+            if not self.consumer.flow_active:
+                continue
+            for partition in list(self.partitions.values()):
+                until = self._idle_until(partition)
+                if until is not None:
+                    partition.idle(until)
+                    if partition.due:
+                        await self.flush(partition)
+
+    def _idle_until(self, partition: Partition) -> int | None:
+        """Processing time (microseconds) up to which everything appended is merged; None: not at the end."""
+        end = self.consumer.ends.get(TP(self.names.source, partition.number))
+        if end is None or partition.pending:
+            return None
+        if self.config.trusted:
+            return end.at_ms * 1000 if end.position >= end.highwater and partition.offset >= end.position else None
+        quiet = time.monotonic() - self._last_records.get(partition.number, 0.0) >= self.config.idle_end
+        return self.config.now() if quiet else None
+
+    # -- files
+
+    async def finish(self, ends: dict[int, int], mark: int) -> None:
+        """Wait until the records up to `ends` (partition -> last offset) are merged, then flush for the last time.
+
+        mark: the input's greatest `occurred_at`; no more time will pass, so it is the last watermark.
+        """
+        async with self.progress:
+            await self.progress.wait_for(
+                lambda: (
+                    self._ended
+                    or all(n in self.partitions and self.partitions[n].offset > last for n, last in ends.items())
+                )
+            )
+        for partition in list(self.partitions.values()):
+            if partition.number in ends or partition.state:
+                partition.watermark = max(partition.watermark, mark)
+                await self.flush(partition, settle=True)
+
+
+def _partition_count(reader: AIOKafkaConsumer, topic: str) -> int:
+    """From the reader's metadata, which it has once it was asked for offsets."""
+    return len(reader.partitions_for_topic(topic) or ())
+
+
+async def _until(reader: AIOKafkaConsumer, partitions: list[TopicPartition], ends: dict[TopicPartition, int]) -> Any:
+    """The records of some partitions up to their ends, yielding to the event loop in between."""
+    left = set(partitions)
+    while left:
+        for tp, records in (await reader.getmany(*left, timeout_ms=200, max_records=2_000)).items():
+            for record in records:
+                if record.offset < ends[tp]:
+                    yield record
+        for tp in list(left):
+            if await reader.position(tp) >= ends[tp]:
+                left.discard(tp)
+        await asyncio.sleep(0)
+
+
+def build(rules: Rules, config: TrackConfig) -> TrackApp:
+    """The app, wired; nothing is connected before it starts."""
+    app = TrackApp(
+        f"{config.application}-track",
+        broker=[f"kafka://{address}" for address in config.bootstrap.split(",")],
+        agent_supervisor=mode.CrashingSupervisor,
+        broker_session_timeout=config.session_timeout,
+        broker_heartbeat_interval=config.heartbeat_interval,
+        broker_rebalance_timeout=max(config.session_timeout, 30.0),
+        broker_commit_interval=10_000_000.0,
+        broker_max_poll_records=20_000,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=config.fetch_bytes,
+        consumer_group_instance_id=config.instance_id,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        worker_redirect_stdouts=False,
+        web_enabled=False,
+    )
+    app.host = TrackHost(app, rules, config)
+    source = app.topic(app.host.names.source, schema=BatchSchema(), maxsize=16)
+    app.agent(source, name="track")(app.host.track)
+    app.on_rebalance_complete.connect(app.host.rebalanced, weak=False)
+    return app

@@ -1,0 +1,310 @@
+"""A partition that this worker holds: its state, what is merged, and the one flush.
+
+State is a dictionary of packed facts, unpacked on touch; what was touched lately is kept
+unpacked as well (`live`, bounded). Merging changes facts in place and needs no copies:
+a flush that fails ends the process, and a partition that is lost is dropped whole, so nothing
+half-done can survive. Merging may go on while a flush is under way; what it adds before the
+flush has derived a subject is then in the state ahead of the position, which is harmless:
+the records are read again, and merging twice is once.
+
+The control record is the last record of every flush and the only position that is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from schemas.decode import decode
+from schemas.errors import Impossible, Unacceptable
+from schemas.times import DAY, format_time
+from schemas.topics import MAX_MESSAGE, partition_of
+from schemas.touchpoint import digest, subject_of
+from streams.entries import entry_of
+from streams.facts import CODEC, READABLE, Facts, due_of, unpack
+from streams.publish import Outbox, Publisher, Record
+from streams.tracker import Tracker
+from streams.transport import Batch
+
+CONTROL = b"\xffcontrol"
+"""The control record's key: not UTF-8, so that no subject can have it."""
+FORWARDED = "volvere-forwarded"
+LIVE = 4_096
+"""Subjects kept unpacked a partition, besides those that are changed."""
+YIELD_EVERY = 128
+REPLAY_AFTER = DAY
+"""A touchpoint that comes later than this after it happened is history, and pages nobody."""
+
+_json = msgspec.json.Encoder().encode
+
+
+class Control(msgspec.Struct, forbid_unknown_fields=False):
+    """The control record: where a partition stands. Times: microseconds UTC.
+
+    offset: next source offset to read. watermark: event time believed complete. clock: the
+    processing time up to which idle time is in the watermark. live_from: when the generation began.
+    """
+
+    offset: int
+    watermark: int
+    clock: int
+    generation: int
+    codec: int
+    partitions: int
+    live_from: int
+
+
+_decode_control = msgspec.json.Decoder(Control).decode
+
+
+def read_control(value: bytes, partitions: int, generation: int | None = None) -> Control:
+    """A control record; Impossible where a newer release or another partition count wrote it."""
+    control = _decode_control(value)
+    if control.codec not in READABLE:
+        raise Impossible(
+            f"the state was written with codec {control.codec}; this release reads {sorted(READABLE)}: upgrade it"
+        )
+    if control.partitions != partitions:
+        raise Impossible(
+            f"the state was built for {control.partitions} partitions, the topics have {partitions}: "
+            "a partition count is fixed within a generation; rebuild the state to change it"
+        )
+    if generation is not None and control.generation > generation:
+        raise Impossible(f"the state is of generation {control.generation}, this worker of {generation}")
+    return control
+
+
+@dataclass
+class Tally:
+    """What a worker has counted. Records may be read again after a restart, and are counted again."""
+
+    read: int = 0
+    merged: int = 0
+    repeated: int = 0
+    too_late: int = 0
+    forwarded: int = 0
+    flushes: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    frictions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The topics that a partition writes to and reads from."""
+
+    source: str
+    frictions: str
+    journeys: str
+    dead_letters: str
+
+
+class Partition:
+    """One held partition. Everything on it runs in one event loop."""
+
+    def __init__(
+        self,
+        number: int,
+        tracker: Tracker,
+        publisher: Publisher,
+        names: Names,
+        state: dict[bytes, bytes],
+        control: Control,
+        tally: Tally,
+        now: Callable[[], int],
+        at: Callable[[str, Partition], Any],
+    ) -> None:
+        self.number, self.tracker, self.publisher, self.names = number, tracker, publisher, names
+        self.state, self.control, self.tally, self._now, self._at = state, control, tally, now, at
+        self.offset, self.watermark, self.clock = control.offset, control.watermark, control.clock
+        self.live: dict[str, Facts] = {}
+        self.dirty: set[str] = set()
+        self.letters: list[Record] = []
+        self.forwarded: list[tuple[int, Record]] = []
+        self.pending = 0
+        self.pending_bytes = 0
+        self.flushing = 0
+        self.dead = False
+        self.lock = asyncio.Lock()
+        self.timers = [(due_of(packed), key) for key, packed in state.items()]
+        heapq.heapify(self.timers)
+
+    # -- merging
+
+    def take(self, batch: Batch) -> None:
+        """Decode, judge and merge the records of a batch; nothing is said before the flush."""
+        rules = self.tracker.rules.time
+        disorder, lateness = rules.disorder, rules.lateness
+        partitions, live_from = self.control.partitions, self.control.live_from
+        watermark, clock, size = self.watermark, self.clock, 0
+        live, state, dirty, tally = self.live, self.state, self.dirty, self.tally
+        for record in batch.records:
+            value, appended = record.value, record.timestamp * 1000
+            size += len(value) if value is not None else 0
+            clock = max(clock, appended)
+            try:
+                t = decode(value, appended, record.headers)
+            except Unacceptable as e:
+                self._refuse(record, e)
+                continue
+            subject = subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
+            facts = live.get(subject)
+            if facts is None:
+                key = subject.encode()
+                packed = state.get(key)
+                if packed is not None:
+                    facts = unpack(subject, packed)
+                elif (owner := partition_of(subject, partitions)) != self.number:
+                    self._forward(owner, key, record)
+                    continue
+            at = t.occurred_at
+            watermark = max(watermark, min(at, appended) - disorder)
+            if at < watermark - lateness:
+                tally.too_late += 1
+                continue
+            if facts is None:
+                facts = Facts(subject, t.customer_id)
+            replay = appended - at > REPLAY_AFTER or appended < live_from
+            if facts.merge(entry_of(t, digest(t), replay)):
+                live[subject] = facts
+                dirty.add(subject)
+                tally.merged += 1
+            else:
+                tally.repeated += 1
+        count = len(batch.records)
+        self.watermark, self.clock, self.offset = watermark, clock, batch.position
+        self.pending += count
+        self.pending_bytes += size
+        tally.read += count
+
+    def _refuse(self, record: Any, error: Unacceptable) -> None:
+        self.tally.refused[error.reason] += 1
+        headers = [
+            ("reason", error.reason.encode()),
+            ("field", error.field.encode()),
+            ("message", error.message.encode()),
+            ("topic", self.names.source.encode()),
+            ("partition", str(self.number).encode()),
+            ("offset", str(record.offset).encode()),
+            ("time", format_time(record.timestamp * 1000).encode()),
+        ]
+        value = record.value
+        room = MAX_MESSAGE - len(record.key or b"") - sum(len(k) + len(v) for k, v in headers) - 1024
+        if value is not None and len(value) > room:
+            headers.append(("truncated", str(len(value)).encode()))
+            value = value[:room]
+        self.letters.append((record.key, value, headers))
+
+    def _forward(self, owner: int, key: bytes, record: Any) -> None:
+        if any(name == FORWARDED for name, _ in record.headers):
+            raise Impossible(
+                f"offset {record.offset} of partition {self.number} was forwarded here, but belongs to {owner}"
+            )
+        headers = [*record.headers, (FORWARDED, str(self.number).encode())]
+        self.forwarded.append((owner, (key, record.value, headers)))
+        self.tally.forwarded += 1
+
+    def idle(self, until: int) -> None:
+        """Everything appended up to `until` (processing time) is merged: that much time has passed."""
+        if until > self.clock:
+            self.watermark += until - self.clock
+            self.clock = until
+
+    @property
+    def due(self) -> bool:
+        """Whether some subject must be looked at now."""
+        return bool(self.timers) and self.timers[0][0] <= self.watermark
+
+    # -- flushing
+
+    async def flush(self, settle: bool = False) -> None:
+        """Say, remember and acknowledge all that is merged or due. `settle`: journeys whatever was said when."""
+        async with self.lock:
+            if self.dead or not (self.pending or self.due or settle):
+                return
+            outbox = await self._compose(settle)
+            await self.publisher.write(outbox, self._point)
+            await self._point("before install")
+            self.control = _decode_control(outbox.control[1] or b"")
+            self.tally.flushes += 1
+            self._evict()
+            await self._point("after install")
+
+    async def _point(self, name: str) -> None:
+        await self._at(name, self)
+
+    async def _compose(self, settle: bool) -> Outbox:
+        """Derive and diff every changed or due subject; from here on they are as good as said."""
+        control = replace_control(self.control, self.offset, self.watermark, self.clock)
+        outbox = Outbox(self.number, self.offset, (CONTROL, _json(control), []))
+        work, self.dirty = self.dirty, set()
+        letters, self.letters = self.letters, []
+        outbox.forwarded, self.forwarded = self.forwarded, []
+        self.flushing, self.pending, self.pending_bytes = self.pending, 0, 0
+        now, recorded_at = control.watermark, self._now()
+        while self.timers and self.timers[0][0] <= now:
+            _, key = heapq.heappop(self.timers)
+            packed = self.state.get(key)
+            if packed is not None and due_of(packed) <= now:
+                work.add(key.decode())
+        if settle:
+            work.update(key.decode() for key in self.state)
+        frictions: list[Record] = []
+        journeys: list[Record] = []
+        for i, subject in enumerate(sorted(work)):
+            if i % YIELD_EVERY == YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+            self._look(subject, now, recorded_at, settle, frictions, journeys, outbox)
+        outbox.published = {
+            self.names.frictions: frictions,
+            self.names.journeys: journeys,
+            self.names.dead_letters: letters,
+        }
+        if len(self.timers) > 2 * len(self.state) + 1_000:
+            self.timers = [(due_of(packed), key) for key, packed in self.state.items()]
+            heapq.heapify(self.timers)
+        return outbox
+
+    def _look(
+        self,
+        subject: str,
+        now: int,
+        recorded_at: int,
+        settle: bool,
+        frictions: list[Record],
+        journeys: list[Record],
+        outbox: Outbox,
+    ) -> None:
+        key = subject.encode()
+        facts = self.live.get(subject)
+        if facts is None:
+            facts = unpack(subject, self.state[key])
+            self.live[subject] = facts
+        look = self.tracker.look(facts, now, recorded_at, settle)
+        frictions.extend((key, value, []) for value in look.frictions)
+        journeys.extend((f"{subject}\n{name}".encode(), value, []) for name, value in look.journeys)
+        self.tally.frictions.update(look.kinds)
+        if look.packed is None:
+            self.live.pop(subject, None)
+            if self.state.pop(key, None) is not None:
+                outbox.state.append((key, None, []))
+            return
+        if self.state.get(key) != look.packed:
+            self.state[key] = look.packed
+            outbox.state.append((key, look.packed, []))
+            heapq.heappush(self.timers, (look.due, key))
+
+    def _evict(self) -> None:
+        for subject in list(self.live)[: max(0, len(self.live) - LIVE)]:
+            if subject not in self.dirty:
+                del self.live[subject]
+
+
+def replace_control(control: Control, offset: int, watermark: int, clock: int) -> Control:
+    """The control record of the next flush."""
+    return msgspec.structs.replace(control, offset=offset, watermark=watermark, clock=clock, codec=CODEC)

@@ -1,0 +1,169 @@
+"""How a flush reaches Kafka: publish, remember, acknowledge, in that order.
+
+`Transactional` makes one transaction of it; the producer's `transactional.id` is the
+application and the partition, so that starting it fences an earlier owner and ends its open
+transaction. `Ordered` is for brokers that have no transactions: the same order, each
+step acknowledged by the broker before the next, state before the control record. Whatever fails
+in a flush ends the process: what Kafka holds then is what a successor reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
+"""Key, value, headers."""
+
+Hook = Callable[[str], Awaitable[None]]
+"""Awaited at each named point of a flush; for tests that kill a worker there."""
+
+STEPS = ("publish", "state", "control", "commit", "install")
+POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
+"""The named points of a flush, in order."""
+
+MAX_BATCH_BYTES = 1_000_000
+
+
+@dataclass
+class Outbox:
+    """All that one flush of a partition says. `position`: the source offset to go on from."""
+
+    partition: int
+    position: int
+    control: Record
+    published: dict[str, list[Record]] = field(default_factory=dict)
+    state: list[Record] = field(default_factory=list)
+    forwarded: list[tuple[int, Record]] = field(default_factory=list)
+
+
+class Publisher(Protocol):
+    """Writes outboxes, for one partition."""
+
+    async def start(self) -> None:
+        """Claim the partition: from here on an earlier owner can write nothing."""
+
+    async def write(self, outbox: Outbox, at: Hook) -> None:
+        """Write it all, or raise."""
+
+    async def stop(self) -> None:
+        """Give the connection back."""
+
+
+async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: list[Record]) -> list[Awaitable[Any]]:
+    """Hand records to the producer in as few batches as they fit into; returns what to await."""
+    sent: list[Awaitable[Any]] = []
+    if not records:
+        return sent
+    batch = producer.create_batch()
+    for key, value, headers in records:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None, headers=headers)
+    if batch.record_count():
+        sent.append(await producer.send_batch(batch, topic, partition=partition))
+    return sent
+
+
+async def _settle(sent: list[Awaitable[Any]]) -> None:
+    for future in sent:
+        await future
+
+
+@dataclass
+class Topics:
+    """The topics' names, prefix included."""
+
+    source: str
+    state: str
+
+
+class Transactional:
+    """One flush, one transaction. `forwarder`: an ordinary producer, shared by the partitions."""
+
+    def __init__(self, producer: AIOKafkaProducer, forwarder: AIOKafkaProducer, topics: Topics, group: str) -> None:
+        self.producer, self.forwarder, self.topics, self.group = producer, forwarder, topics, group
+
+    async def start(self) -> None:
+        """Fence the old owner and end its open transaction."""
+        await self.producer.start()
+
+    async def write(self, outbox: Outbox, at: Hook) -> None:
+        """Forward, then everything else in one transaction."""
+        q, producer = outbox.partition, self.producer
+        await _forward(self.forwarder, self.topics.source, outbox)
+        await producer.begin_transaction()
+        await at("before publish")
+        sent: list[Awaitable[Any]] = []
+        for topic, records in outbox.published.items():
+            sent += await send(producer, topic, q, records)
+        await at("after publish")
+        await at("before state")
+        sent += await send(producer, self.topics.state, q, outbox.state)
+        await at("after state")
+        await at("before control")
+        sent += await send(producer, self.topics.state, q, [outbox.control])
+        await at("after control")
+        await _settle(sent)
+        offsets = {TopicPartition(self.topics.source, q): OffsetAndMetadata(outbox.position, "")}
+        await producer.send_offsets_to_transaction(offsets, self.group)
+        await at("before commit")
+        await producer.commit_transaction()
+        await at("after commit")
+
+    async def stop(self) -> None:
+        """Close the producer; an open transaction is left to its successor."""
+        await self.producer.stop()
+
+
+class Ordered:
+    """The same order without transactions: each step is acknowledged before the next."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        topics: Topics,
+        commit: Callable[[int, int], Awaitable[None]],
+    ) -> None:
+        self.producer, self.topics, self._commit = producer, topics, commit
+
+    async def start(self) -> None:
+        """Nothing to claim: such a broker cannot fence anybody."""
+
+    async def write(self, outbox: Outbox, at: Hook) -> None:
+        """Forward, publish, remember, acknowledge."""
+        q, producer = outbox.partition, self.producer
+        await _forward(producer, self.topics.source, outbox)
+        await at("before publish")
+        for topic, records in outbox.published.items():
+            await _settle(await send(producer, topic, q, records))
+        await at("after publish")
+        await at("before state")
+        await _settle(await send(producer, self.topics.state, q, outbox.state))
+        await at("after state")
+        await at("before control")
+        await _settle(await send(producer, self.topics.state, q, [outbox.control]))
+        await at("after control")
+        await at("before commit")
+        await self._commit(q, outbox.position)
+        await at("after commit")
+
+    async def stop(self) -> None:
+        """Nothing: the producer is shared."""
+
+
+async def _forward(producer: AIOKafkaProducer, topic: str, outbox: Outbox) -> None:
+    """Send misplaced records to their owners, acknowledged before the flush commits.
+
+    Outside the transaction: merging is idempotent, and inside it would tie partitions together.
+    """
+    sent = [
+        await producer.send(topic, value, key=key, partition=to, headers=headers)
+        for to, (key, value, headers) in outbox.forwarded
+    ]
+    await _settle(sent)
