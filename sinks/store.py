@@ -4,10 +4,10 @@
 
 An offset is committed after its rows were inserted, never before, so a crash repeats rows and
 loses none; rows carry versions made of their content, so a repetition changes nothing. While
-ClickHouse is away one batch is tried again and again, one more waits in the buffer, and Kafka
-keeps the rest.
+ClickHouse is away the first of them is tried again and again, and Kafka keeps the rest.
 
-Decoding and inserting run in a thread, one batch at a time, while the loop reads the next.
+Three batches are in hand at most: one is read, one is made into rows and one is inserted, the
+last two in threads. Each waits for the one before it, so that offsets are committed in order.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer: AIOKafkaConsumer = None
         self._pending: dict[TopicPartition, list[ConsumerRecord]] = {}
         self._pending_rows, self._pending_since = 0, 0.0
-        self._writing: asyncio.Task[None] | None = None
+        self._writes: list[asyncio.Task[bool]] = []
         self._stop = asyncio.Event()
         self._stored: dict[tuple[str, int], int] = {}
         self._moved = asyncio.Condition()
@@ -158,9 +158,10 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         except KafkaError as e:
             raise Transient(f"Kafka at {self._servers}: {e}") from e
         finally:
-            if self._writing is not None:
-                self._writing.cancel()
-                await asyncio.wait({self._writing})
+            for write in self._writes:
+                write.cancel()
+            if self._writes:
+                await asyncio.wait(self._writes)
             await self._consumer.stop()
             async with self._moved:
                 self._over = True
@@ -193,41 +194,39 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
             if found and not self._pending_rows:
                 self._pending_since = clock()
             self._keep(found)
-            self._raise_failed()
+            self._settle()
             late = clock() - self._pending_since >= self._batch_seconds
             if self._pending_rows >= self._batch_rows or (
                 self._pending_rows and (late or (self._draining and not found))
             ):
-                await self._wait_written()
+                await self._wait_written(in_hand=1)
                 self._begin_write()
-            elif not found and not self._pending_rows and self._writing is None:
+                await asyncio.sleep(0)  # its thread begins before the next fetch is unpacked
+            elif not found and not self._pending_rows and not self._writes:
                 await self._note_positions()
-        await self._wait_written()
-        if self._pending_rows:
-            self._begin_write()
-            await self._wait_written()
+        self._begin_write()
+        await self._wait_written(in_hand=0)
 
     def _keep(self, found: Records) -> None:
         for tp, records in found.items():
             self._pending.setdefault(tp, []).extend(records)
             self._pending_rows += len(records)
 
-    async def _wait_written(self) -> None:
-        """Wait for the batch in hand; a consumer that never polls for minutes would lose its partitions."""
-        while self._writing is not None and not self._writing.done():
-            await asyncio.wait({self._writing}, timeout=30)
-            if not self._writing.done():
+    async def _wait_written(self, in_hand: int) -> None:
+        """Wait until so many batches are left; a consumer that never polls for minutes would lose its partitions."""
+        self._settle()
+        while len(self._writes) > in_hand:
+            if not (await asyncio.wait({self._writes[0]}, timeout=30))[0]:
                 paused = self._consumer.assignment()
                 self._consumer.pause(*paused)
                 self._keep(await self._consumer.getmany(timeout_ms=0))
                 self._consumer.resume(*(paused & self._consumer.assignment()))
-        self._raise_failed()
+            self._settle()
 
-    def _raise_failed(self) -> None:
-        if self._writing is not None and self._writing.done():
-            written, self._writing = self._writing, None
-            if not written.cancelled():
-                written.result()
+    def _settle(self) -> None:
+        """Let go of batches that are done; what went wrong in one is raised here."""
+        while self._writes and self._writes[0].done():
+            self._writes.pop(0).result()
 
     async def _note_positions(self) -> None:
         """With everything stored, take note of positions: transaction markers take offsets but are no records."""
@@ -245,22 +244,30 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
     def _begin_write(self) -> None:
         batch, self._pending, self._pending_rows = self._pending, {}, 0
         if batch:
-            self._writing = asyncio.create_task(self._write(batch))
+            before = self._writes[-1] if self._writes else None
+            self._writes.append(asyncio.create_task(self._write(batch, before)))
 
-    async def _write(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    async def _write(
+        self, batch: dict[TopicPartition, list[ConsumerRecord]], before: asyncio.Task[bool] | None
+    ) -> bool:
+        """Make rows, wait for the batch before, insert, commit; False when a stop came first."""
+        made = []
         for topic, table in self._tables.items():
             part = {tp: records for tp, records in batch.items() if tp.topic == topic}
-            if not part:
-                continue
-            prepared = await asyncio.to_thread(prepare, table, part)
-            try:
+            if part:
+                made.append(await asyncio.to_thread(prepare, table, part))
+        if before is not None and not await before:
+            return False  # to commit these offsets would say that the batch before is stored
+        try:
+            for prepared in made:
                 await self._insert(prepared)
-            except Transient as e:
-                log.warning("stopping with a batch not stored, Kafka keeps it: %s", e)
-                return
-            self._report(prepared)
+                self._report(prepared)
+        except Transient as e:
+            log.warning("stopping with a batch not stored, Kafka keeps it: %s", e)
+            return False
         self.counts.batches += 1
         await self._commit({tp: records[-1].offset + 1 for tp, records in batch.items()})
+        return True
 
     async def _insert(self, prepared: Prepared) -> None:
         """Insert, for as long as it takes; a stop ends the waiting with Transient."""
@@ -310,9 +317,9 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
     # Rebalancing
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002 - all of them
-        """Finish the batch in hand, for a while; what is only buffered will be read again by the next owner."""
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=10)
+        """Finish what is in hand, for a while; what is only buffered will be read again by the next owner."""
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=10)
         self._pending, self._pending_rows = {}, 0
         self._stored.clear()
 
