@@ -55,7 +55,8 @@ class Rule(_Table):
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over all that decides what the rule finds."""
-        return blake2b(self.model_dump_json(exclude={"weight"}).encode(), digest_size=8).hexdigest()
+        weights: dict[str, Any] = {name: {"weight"} for name, inner in self if isinstance(inner, Rule)}
+        return blake2b(self.model_dump_json(exclude=weights | {"weight": True}).encode(), digest_size=8).hexdigest()
 
 
 class RepeatContact(Rule):
@@ -171,7 +172,7 @@ def _known(path: list[str]) -> list[str]:
 
 
 def _line(path: list[str], text: str) -> str:
-    """ ":LINE" of the key, as well as can be told without a second parser; "" if it is not written out."""
+    """The ":LINE" of the key, as well as can be told without a second parser; "" if it is not written out."""
     table, best = "", ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):

@@ -22,6 +22,7 @@ from hashlib import blake2b
 import msgspec
 
 from schemas.times import FUTURE_TOLERANCE, SECOND
+from streams.contacts import contact_key
 from streams.detectors import DETECTORS
 from streams.entries import Entry
 from streams.events import cause_of, friction_event, journey_snapshot
@@ -94,12 +95,13 @@ class Tracker:
         self._diff_journeys(facts, derived, fold, clock, settle or retired, look)
         if retired:
             return look
-        still_open = {key: p for key, p in facts.published.items() if p.state == "open"}
+        floors = facts.floors
         self.forget(facts, derived)
-        look.due = clock.due
         look.packed = self._pack(facts, derived, clock.due)
-        for key in still_open.keys() - facts.published.keys() if facts.capped else ():
-            self._say(facts, "resolved", self._ended(facts, still_open[key], "forgotten"), None, False, recorded_at, look)
+        if facts.capped and facts.floors != floors:  # what was cut off is over
+            self._diff_frictions(facts, self.derive(facts, clock), fold, recorded_at, look)
+            look.packed = facts.pack(clock.due)
+        look.due = clock.due
         return look
 
     # -- diff
@@ -192,8 +194,8 @@ class Tracker:
             return None
         detector, _, reach = next(d for d in self._detectors if d[0].kind == before.kind)
         if before.opened_at < _floor(facts.floors, detector) + reach:
-            return None  # frozen
-        if facts.capped:  # what the cap cut away may have been what it needs
+            return self._ended(facts, before, "forgotten") if before.state == "open" else None  # frozen
+        if facts.capped:  # what the cap cut off may have been what it needs
             return self._ended(facts, before, "forgotten") if before.state == "open" else None
         if before.rule_digest == self.rules.named[before.rule_id].digest:
             return msgspec.structs.replace(
@@ -308,10 +310,17 @@ class Tracker:
             for e in all_entries(facts):
                 if e.ref is not None:
                     paired[e.ref] = max(paired.get(e.ref, 0), _lives_to(e))
+        cut: set[str | None] = set()
+        if not together:  # the rest of a contact would tell another story than the whole
+            cut = {contact_key(e) for f, entries in facts.entries.items() for e in entries if e.at < floors.get(f, 0)}
+            cut.discard(None)
         for family, entries in list(facts.entries.items()):
             floor = floors.get(family, 0)
             facts.entries[family] = [
-                e for e in entries if lives_to(e) >= floor or paired.get(e.ref or "", 0) >= floor or e.identity in kept
+                e
+                for e in entries
+                if (lives_to(e) >= floor or paired.get(e.ref or "", 0) >= floor or e.identity in kept)
+                and (not cut or contact_key(e) not in cut)
             ]
         facts.entries = {f: entries for f, entries in facts.entries.items() if entries}
         before, facts.floors = facts.floors, floors
@@ -329,7 +338,7 @@ class Tracker:
                     if journey is not None:
                         self._count(journey, friction.rule_id)
             for key, p in list(facts.published.items()):
-                if p.kind == detector.kind and p.opened_at < floor:
+                if p.kind == detector.kind and p.opened_at < floor and p.state != "open":
                     del facts.published[key]
 
     def _drop_journeys(self, facts: Facts) -> None:
