@@ -18,8 +18,10 @@ DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 CI = os.environ.get("CI") == "true"
 
 # In CI the same examples every time: a red build is somebody's change, never the dice.
-settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
-settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Slow machines are no reason to fail: no deadlines.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", _PATIENT, derandomize=True, database=None, print_blob=True)
+settings.register_profile("dev", _PATIENT)
 settings.load_profile("ci" if CI else "dev")
 
 _numbers = itertools.count(1)
