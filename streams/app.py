@@ -27,7 +27,7 @@ from schemas.errors import Impossible
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
 from streams.facts import CODEC
 from streams.partition import CONTROL, Control, Names, Partition, Tally, read_control
-from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send
+from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send, settle
 from streams.rules import Rules
 from streams.tracker import Tracker
 from streams.transport import BatchConsumer, BatchSchema, BatchTransport
@@ -110,6 +110,7 @@ class TrackHost:
             *(prefix + topic.name for topic in (TOUCHPOINTS, FRICTIONS, JOURNEYS, DEAD_LETTERS)),
         )
         self.state_topic = prefix + FACTS.name
+        self.topics = Topics(self.names.source, self.state_topic)
         self._claiming = asyncio.Lock()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting_since: dict[int, float] = {}
@@ -123,6 +124,11 @@ class TrackHost:
     def consumer(self) -> BatchConsumer:
         """The app's consumer."""
         return cast(BatchConsumer, self.app.consumer)
+
+    @property
+    def stored_topics(self) -> tuple[str, str]:
+        """What it writes that others store."""
+        return self.names.frictions, self.names.journeys
 
     @property
     def group(self) -> str:
@@ -185,11 +191,10 @@ class TrackHost:
 
     def _publisher(self, number: int) -> Publisher:
         assert self._shared is not None
-        topics = Topics(self.names.source, self.state_topic)
         if self.config.transactions:
             producer = self._producer(f"{self.config.application}-{number}")
-            return Transactional(producer, self._shared, topics, self.group)
-        return Ordered(self._shared, topics, self._commit)
+            return Transactional(producer, self._shared, self.topics, self.group)
+        return Ordered(self._shared, self.topics, self._commit)
 
     async def _commit(self, number: int, offset: int) -> None:
         await self.consumer._commit({TP(self.names.source, number): offset})
@@ -330,11 +335,10 @@ class TrackHost:
     async def _barriers(self, states: list[TopicPartition]) -> dict[TopicPartition, int]:
         """Write a record to each state partition; reading to it is reading to the end."""
         assert self._shared is not None
-        ends = {}
+        written: dict[tuple[str, int], int] = {}
         for tp in states:
-            (sent,) = await send(self._shared, tp.topic, tp.partition, [(BARRIER, b"", [])])
-            ends[tp] = (await sent).offset + 1
-        return ends
+            await settle(await send(self._shared, tp.topic, tp.partition, [(BARRIER, b"", [])]), written)
+        return {tp: written[tp.topic, tp.partition] for tp in states}
 
     # -- merging and flushing
 
@@ -446,7 +450,7 @@ class TrackHost:
     # -- files
 
     async def finish(self, ends: dict[int, int], mark: int) -> None:
-        """Wait until the records up to `ends` (partition -> last offset) are merged, then flush for the last time.
+        """Wait until the records up to `ends` (partition -> offset after the last) are merged, then flush for the last time.
 
         mark: the input's greatest `occurred_at`; no more time will pass, so it is the last watermark.
         """
@@ -454,9 +458,11 @@ class TrackHost:
             await self.progress.wait_for(
                 lambda: (
                     self._ended
-                    or all(n in self.partitions and self.partitions[n].offset > last for n, last in ends.items())
+                    or all(n in self.partitions and self.partitions[n].offset >= end for n, end in ends.items())
                 )
             )
+        if self._ended:
+            raise Impossible("the tracker has ended before its input was read")
         for partition in list(self.partitions.values()):
             if partition.number in ends or partition.state:
                 partition.watermark = max(partition.watermark, mark)

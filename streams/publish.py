@@ -54,33 +54,40 @@ class Publisher(Protocol):
         """Give the connection back."""
 
 
-async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: list[Record]) -> list[Awaitable[Any]]:
-    """Hand records to the producer in as few batches as they fit into; returns what to await."""
-    sent: list[Awaitable[Any]] = []
+Sent = list[tuple[Awaitable[Any], int]]
+"""What the broker will acknowledge, each with its number of records."""
+
+
+async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: list[Record]) -> Sent:
+    """Hand records to the producer in as few batches as they fit into."""
+    sent: Sent = []
     if not records:
         return sent
     batch = producer.create_batch()
     for key, value, headers in records:
         if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
+            sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
             batch = producer.create_batch()
             batch.append(key=key, value=value, timestamp=None, headers=headers)
     if batch.record_count():
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
     return sent
 
 
-async def _settle(sent: list[Awaitable[Any]]) -> None:
-    for future in sent:
-        await future
+async def settle(sent: Sent, ends: dict[tuple[str, int], int]) -> None:
+    """Await the broker's acknowledgements; `ends`: (topic, partition) -> the offset after what was written."""
+    for future, count in sent:
+        written = await future
+        ends[written.topic, written.partition] = written.offset + count
 
 
 @dataclass
 class Topics:
-    """The topics' names, prefix included."""
+    """The topics' names, prefix included, and how far they were written: (topic, partition) -> offset."""
 
     source: str
     state: str
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 class Transactional:
@@ -99,7 +106,7 @@ class Transactional:
         await _forward(self.forwarder, self.topics.source, outbox)
         await producer.begin_transaction()
         await at("before publish")
-        sent: list[Awaitable[Any]] = []
+        sent: Sent = []
         for topic, records in outbox.published.items():
             sent += await send(producer, topic, q, records)
         await at("after publish")
@@ -109,7 +116,7 @@ class Transactional:
         await at("before control")
         sent += await send(producer, self.topics.state, q, [outbox.control])
         await at("after control")
-        await _settle(sent)
+        await settle(sent, self.topics.ends)
         offsets = {TopicPartition(self.topics.source, q): OffsetAndMetadata(outbox.position, "")}
         await producer.send_offsets_to_transaction(offsets, self.group)
         await at("before commit")
@@ -141,13 +148,13 @@ class Ordered:
         await _forward(producer, self.topics.source, outbox)
         await at("before publish")
         for topic, records in outbox.published.items():
-            await _settle(await send(producer, topic, q, records))
+            await settle(await send(producer, topic, q, records), self.topics.ends)
         await at("after publish")
         await at("before state")
-        await _settle(await send(producer, self.topics.state, q, outbox.state))
+        await settle(await send(producer, self.topics.state, q, outbox.state), self.topics.ends)
         await at("after state")
         await at("before control")
-        await _settle(await send(producer, self.topics.state, q, [outbox.control]))
+        await settle(await send(producer, self.topics.state, q, [outbox.control]), self.topics.ends)
         await at("after control")
         await at("before commit")
         await self._commit(q, outbox.position)
@@ -166,4 +173,5 @@ async def _forward(producer: AIOKafkaProducer, topic: str, outbox: Outbox) -> No
         await producer.send(topic, value, key=key, partition=to, headers=headers)
         for to, (key, value, headers) in outbox.forwarded
     ]
-    await _settle(sent)
+    for future in sent:
+        await future

@@ -1,0 +1,95 @@
+"""Touchpoints into Kafka: each to the partition that owns its subject."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.decode import decode
+from schemas.errors import Unacceptable
+from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
+from volvere.files import Item, LeftOut, Record, Refused
+from volvere.topics import BrokerProblem
+from volvere.worker import wall
+
+SHOWN = 5
+
+
+@dataclass
+class Fed:
+    """What was sent. ends: partition -> offset after the last record; newest: greatest `occurred_at` (microseconds).
+
+    refused: lines that no record could be made of, by reason; problems: the first of them, for people.
+    """
+
+    records: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    ends: dict[int, int] = field(default_factory=dict)
+    newest: int = 0
+
+
+async def feed(
+    bootstrap: str,
+    items: Iterable[Item],
+    prefix: str = "",
+    progress: Callable[[Fed], None] = lambda _: None,
+) -> Fed:
+    """Send the items of a file; ends when the broker has acknowledged all. Raises BrokerProblem."""
+    fed = Fed()
+    topic, letters = prefix + TOUCHPOINTS.name, prefix + DEAD_LETTERS.name
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_batch_size=262_144, max_request_size=8 * 1024 * 1024
+    )
+    try:
+        await producer.start()
+    except KafkaError as e:
+        await producer.stop()
+        raise BrokerProblem(f"no Kafka broker answers at {bootstrap} ({e}); start it, or set VOLVERE_KAFKA") from None
+    waiting: list[tuple[int, asyncio.Future[object]]] = []
+    try:
+        partitions = len(await producer.partitions_for(topic))
+        for item in items:
+            match item:
+                case Record(line=line, value=value, subject=subject):
+                    key = subject.encode() if subject is not None else None
+                    partition = partition_of(subject, partitions) if subject is not None else line % partitions
+                    sent = await producer.send(topic, value, key=key, partition=partition)
+                    waiting.append((partition, sent))
+                    fed.records += 1
+                    try:
+                        fed.newest = max(fed.newest, decode(value, wall()).occurred_at)
+                    except Unacceptable:
+                        pass  # `track` is the judge of it
+                case LeftOut(why=why):
+                    fed.left_out[why] += 1
+                case Refused(line=line, field=where, message=message, reason=reason, raw=raw):
+                    fed.refused[reason] += 1
+                    if len(fed.problems) < SHOWN:
+                        fed.problems.append(f"line {line}: {where + ': ' if where else ''}{message}")
+                    headers = [("reason", reason.encode()), ("field", where.encode()), ("message", message.encode())]
+                    await producer.send(letters, raw[:900_000], headers=[*headers, ("line", str(line).encode())])
+            if len(waiting) >= 5_000:
+                await _acknowledged(waiting, fed)
+                progress(fed)
+        await _acknowledged(waiting, fed)
+        await producer.flush()
+        progress(fed)
+    except KafkaError as e:
+        raise BrokerProblem(f"the broker at {bootstrap} does not take records: {e}") from None
+    finally:
+        await producer.stop()
+    return fed
+
+
+async def _acknowledged(waiting: list[tuple[int, asyncio.Future[object]]], fed: Fed) -> None:
+    for partition, sent in waiting:
+        offset: int = (await sent).offset  # type: ignore[attr-defined]  # aiokafka's RecordMetadata
+        fed.ends[partition] = max(fed.ends.get(partition, 0), offset + 1)
+    waiting.clear()

@@ -1,0 +1,130 @@
+"""`volvere run FILE`: the whole job over a file, in one process.
+
+A file is the whole history of its customers. Played into an empty broker (the embedded one always
+is) it makes a new generation, so that what an earlier run found under other rules no longer stands; played again
+into a broker that remembers, it changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from clickhouse_connect.driver import Client
+
+from schemas.errors import VolvereError
+from schemas.topics import TOUCHPOINTS
+from sinks.clickhouse import newest_generation, query
+from sinks.store import Store
+from streams.app import TrackApp
+from streams.rules import Rules
+from volvere.feed import Fed, feed
+from volvere.files import Item
+from volvere.settings import Settings
+from volvere.worker import Broker, store, track_config, tracking
+
+
+@dataclass
+class Progress:
+    """How far a run is, for whoever shows it."""
+
+    fed: int = 0
+    tracked: int = 0
+    stored: int = 0
+    feeding: bool = True
+
+
+@dataclass
+class Summary:
+    """What a run did. frictions: those standing in the store, by kind; rows: written by this run, by table."""
+
+    read: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    too_late: int = 0
+    repeated: int = 0
+    forwarded: int = 0
+    frictions: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+async def run(
+    settings: Settings,
+    rules: Rules,
+    at: Broker,
+    client: Client,
+    items: Iterable[Item],
+    show: Callable[[Progress], None] = lambda _: None,
+) -> Summary:
+    """Feed, track and store the items; ends when the last row is stored."""
+    started = time.monotonic()
+    failed: list[BaseException] = []
+    config = track_config(settings, at, ticks=False, generation=newest_generation(client) + 1, fatal=failed.append)
+    worker, stop = store(settings, at.bootstrap, client), asyncio.Event()
+    storing = asyncio.ensure_future(worker.run(stop))
+    progress = Progress()
+    try:
+        async with tracking(rules, config) as app:
+            shown = asyncio.ensure_future(_show(app, worker, progress, show))
+            try:
+                fed = await feed(at.bootstrap, items, settings.topic_prefix, lambda f: _fed(progress, f))
+                progress.feeding = False
+                await _first(app.host.finish(fed.ends, fed.newest), storing)
+                wanted = {(settings.topic_prefix + TOUCHPOINTS.name, q): end for q, end in fed.ends.items()}
+                wanted |= {tp: end for tp, end in app.host.topics.ends.items() if tp[0] in app.host.stored_topics}
+                await _first(worker.drain(wanted), storing)
+            finally:
+                shown.cancel()
+    except VolvereError:
+        if failed:
+            raise failed[0] from None
+        raise
+    finally:
+        stop.set()
+        await asyncio.gather(storing, return_exceptions=True)
+    show(progress)
+    return _summary(fed, app, worker, client, time.monotonic() - started)
+
+
+async def _first(work: object, other: asyncio.Future[None]) -> None:
+    """Await the work, unless the other ends first: then its error is the one to tell."""
+    task: asyncio.Future[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        other.result()
+    await task
+
+
+def _fed(progress: Progress, fed: Fed) -> None:
+    progress.fed = fed.records
+
+
+async def _show(app: TrackApp, worker: Store, progress: Progress, show: Callable[[Progress], None]) -> None:
+    while True:
+        progress.tracked = app.host.tally.read
+        progress.stored = worker.counts.rows[TOUCHPOINTS.name]
+        show(progress)
+        await asyncio.sleep(0.1)
+
+
+def _summary(fed: Fed, app: TrackApp, worker: Store, client: Client, seconds: float) -> Summary:
+    tally = app.host.tally
+    _, standing = query(client, "SELECT kind, count() FROM volvere.frictions GROUP BY kind ORDER BY kind")
+    return Summary(
+        read=tally.read,
+        left_out=fed.left_out,
+        refused=fed.refused + tally.refused,
+        problems=fed.problems,
+        too_late=tally.too_late,
+        repeated=tally.repeated,
+        forwarded=tally.forwarded,
+        frictions={str(kind): int(str(count)) for kind, count in standing},
+        rows=dict(worker.counts.rows),
+        seconds=seconds,
+    )

@@ -1,0 +1,175 @@
+"""The workers, wired from the settings: `track` and `store`, as long-running services.
+
+The same two run for a file (`volvere.run`), in the demo and on their own; what differs is who stops them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from clickhouse_connect.driver import Client
+
+from schemas.errors import Impossible
+from sinks import clickhouse
+from sinks.store import Store
+from streams.app import TrackApp, TrackConfig, build
+from streams.rules import Rules, RulesError, parse_rules
+from volvere import topics
+from volvere.embedded import EmbeddedBroker, has_transactions
+from volvere.settings import Settings
+from volvere.topics import BrokerProblem
+
+log = logging.getLogger("volvere")
+
+
+def wall() -> int:
+    """Processing time, microseconds."""
+    return time.time_ns() // 1000
+
+
+def load_rules(path: Path | None) -> Rules:
+    """The rules in force. Raises RulesError, which names file, line and key."""
+    if path is None:
+        return parse_rules()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) else "it is not text"
+        raise RulesError(f"{path}: cannot be read: {why}; expected a TOML file") from None
+    return parse_rules(text, str(path))
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker that answers, with the topics in place. `trusted`: it has transactions and true watermarks."""
+
+    bootstrap: str
+    trusted: bool
+
+
+@contextlib.contextmanager
+def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
+    """The broker of the settings, started if it is the embedded one; topics created or checked. Raises BrokerProblem."""
+    with contextlib.ExitStack() as stack:
+        if settings.kafka_is_embedded:
+            bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap
+        else:
+            bootstrap = settings.kafka
+        count = settings.partition_count if settings.kafka_is_embedded else settings.partitions
+        if create:
+            found = topics.create(bootstrap, count, prefix=settings.topic_prefix, replication=settings.replication)
+        else:
+            found = topics.check(bootstrap, count, prefix=settings.topic_prefix)
+        wrong = [f for f in found if not f.good]
+        if wrong:
+            lines = [f"topic {f.topic}: expected {f.expected}; found {f.found}" for f in wrong]
+            raise BrokerProblem(
+                "\n".join([*lines, "run `volvere topics create`, or choose another VOLVERE_TOPIC_PREFIX"])
+            )
+        trusted = not settings.kafka_is_embedded and has_transactions(bootstrap, settings.application)
+        yield Broker(bootstrap, trusted)
+
+
+def track_config(settings: Settings, at: Broker, **changes: Any) -> TrackConfig:
+    """How `track` runs, from the settings."""
+    values: dict[str, Any] = {
+        "bootstrap": at.bootstrap,
+        "application": settings.application,
+        "prefix": settings.topic_prefix,
+        "transactions": at.trusted if settings.transactions == "auto" else settings.transactions == "on",
+        "trusted": at.trusted,
+        "session_timeout": settings.session_timeout_s,
+        "heartbeat_interval": settings.heartbeat_interval_s,
+        "transaction_timeout_ms": settings.transaction_timeout_ms,
+        "flush_records": settings.flush_records,
+        "flush_bytes": settings.flush_bytes,
+        "flush_after": settings.flush_after_ms / 1000,
+        "idle_end": settings.idle_end_ms / 1000,
+        "fetch_bytes": settings.fetch_bytes,
+    }
+    return TrackConfig(**values | changes)
+
+
+@contextlib.asynccontextmanager
+async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]:
+    """A running `track`, flushed and stopped at the end."""
+    app = build(rules, config)
+    log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
+    await app.host.start()
+    try:
+        await app.start()
+        yield app
+    finally:
+        await app.stop()
+        await app.host.stop()
+
+
+async def run_track(rules: Rules, config: TrackConfig, stop: asyncio.Event) -> None:
+    """Track until stopped; what is merged then is flushed. Ends the process where it cannot go on."""
+    async with tracking(rules, config) as app:
+        crashed = asyncio.ensure_future(app._crashed.wait())
+        stopped = asyncio.ensure_future(stop.wait())
+        ticks = asyncio.ensure_future(app.host.tick())
+        done, left = await asyncio.wait({crashed, stopped, ticks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        if stopped not in done:
+            reason = getattr(app, "_crash_reason", None) if crashed in done else ticks.exception()
+            app.host.fatal(reason or Impossible("the stream processor ended by itself"))
+
+
+def open_store(settings: Settings, fresh: bool = False) -> Client:
+    """A client on a store whose schema is up to date. Raises StoreProblem."""
+    client = clickhouse.connect(settings.clickhouse, settings.clickhouse_user, settings.password())
+    if fresh:
+        clickhouse.drop(client)
+    clickhouse.migrate(client)
+    return client
+
+
+def store(settings: Settings, bootstrap: str, client: Client) -> Store:
+    """The store worker."""
+    return Store(client, bootstrap, application=settings.application, prefix=settings.topic_prefix)
+
+
+async def until_signalled(work: Callable[[asyncio.Event], Any]) -> None:
+    """Run a service until SIGTERM or SIGINT; it is given the event that says stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await work(stop)
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def set_up_logging(settings: Settings, level: str | None = None) -> None:
+    """Logs to standard error; the libraries' own chatter only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s", "%H:%M:%S")
+    handler.setFormatter(_Json() if settings.log_format == "json" else plain)
+    logging.basicConfig(level=(level or settings.log_level).upper(), handlers=[handler], force=True)
+    if settings.log_level != "debug":
+        for name in ("aiokafka", "faust", "mode", "kafka", "streams", "clickhouse_connect", "asyncio"):
+            logging.getLogger(name).setLevel(logging.ERROR)
