@@ -41,7 +41,8 @@ WHERE generation >= (SELECT max(generation) FROM volvere_store.generations)
 -- Touchpoints are gathered by subject and contact_id, sorted by their identity, cut where they span
 -- more than 30 days (each part takes what lies up to 30 days after its first), and each part is
 -- folded by array functions. A contact.* without contact_id is gathered under its own identity.
--- arrayFold runs over an empty array, at no cost, unless the span exceeds 30 days.
+-- arrayFold runs over an empty array, at no cost, unless the span exceeds 30 days. A subject has one
+-- customer_id; it is named beside it so that a question about one customer reads that customer only.
 CREATE VIEW IF NOT EXISTS volvere.contacts AS
 WITH
     entries AS (
@@ -49,7 +50,7 @@ WITH
             subject,
             contact_id,
             if(contact_id IS NULL, (source::String, event_id), ('', '')) AS itself,
-            min(customer_id) AS customer_id,
+            customer_id,
             arraySort(groupArray((
                 occurred_at, source::String, event_id, kind::String, channel::String,
                 topic::Nullable(String), queue::Nullable(String), agent_id::Nullable(String),
@@ -62,7 +63,7 @@ WITH
                 outcome Nullable(String), wait_ms Nullable(UInt64), handle_ms Nullable(UInt64)))) AS sorted
         FROM volvere_store.touchpoints FINAL
         WHERE NOT cancelled AND (contact_id IS NOT NULL OR startsWith(kind, 'contact.'))
-        GROUP BY subject, contact_id, itself
+        GROUP BY subject, customer_id, contact_id, itself
     ),
     parts AS (
         SELECT
@@ -141,11 +142,11 @@ WITH
         SELECT
             *,
             lagInFrame(toNullable(started_at)) OVER (
-                PARTITION BY subject
+                PARTITION BY subject, customer_id
                 ORDER BY started_at, ifNull(contact_id, ''), start_source, start_event_id
                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS before,
             lagInFrame(toNullable(started_at)) OVER (
-                PARTITION BY subject, topic
+                PARTITION BY subject, customer_id, topic
                 ORDER BY started_at, ifNull(contact_id, ''), start_source, start_event_id
                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS before_on_topic
         FROM folded
