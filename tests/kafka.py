@@ -172,7 +172,7 @@ def _java() -> str:
     java = shutil.which("java", path=f"{home}/bin") if home else None
     java = java or shutil.which("java")
     if java is None:
-        raise KafkaMissing("Apache Kafka needs Java 17 or newer: install it (Debian: openjdk-17-jre-headless)")
+        raise KafkaMissing("Apache Kafka needs Java 17 or newer: install it (Debian: default-jre-headless)")
     return java
 
 
