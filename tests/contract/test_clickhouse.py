@@ -15,11 +15,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import Transient
-from sinks import dictionary
+from sinks import dictionary, rows
 from sinks.clickhouse import Inserter, StoreProblem, connect, jsonable, migrate, newest_generation, query
 from tests.contract.chdb_http import ChdbHttp, Cut, Fail, LoseAnswer
-from tests.contract.conftest import Table, touchpoint_row
+from tests.contract.conftest import ARRIVED, Table, tail, touchpoint_row
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "schemas" / "examples" / "valid"
 FRICTION_ID = "6ba7b810-9dad-51d1-80b4-00c04fd430c8"
 
 
@@ -237,6 +238,24 @@ def test_friction_comes_back_whole(table: Table) -> None:
         (["pbx"], ["e1"], ["started"])
     ]
     assert (row["provisional"], row["corrected"], row["suppressed"], row["replay"]) == (True, False, False, False)
+
+
+def test_every_published_example_is_stored(table: Table) -> None:
+    """What the schemas promise to take, the tables take."""
+    made = {
+        "touchpoints": lambda value: rows.touchpoint(value, ARRIVED, (), tail("touchpoints")),
+        "journeys": lambda value: rows.journey(value, tail("journeys")),
+        "frictions": lambda value: rows.friction(value, tail("frictions")),
+    }
+    for name, row in made.items():
+        examples = sorted((EXAMPLES / name).glob("*.json"))
+        assert examples
+        table.put(name, [row(file.read_bytes()) for file in examples])
+    assert (
+        table.ask("SELECT count() FROM volvere.frictions")
+        == table.ask("SELECT count() FROM volvere.journeys")
+        == [(1,)]
+    )
 
 
 def test_many_months_in_one_batch(table: Table) -> None:

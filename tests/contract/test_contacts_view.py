@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from clickhouse_connect.driver.client import Client
 from schemas.decode import decode
 from schemas.times import DAY, MINUTE, SECOND, format_time, parse_time
 from schemas.touchpoint import digest, subject_of
+from sinks import rows
 from sinks.clickhouse import query
 from streams.contacts import Contact, contact_key, fold
 from streams.entries import Entry, entry_of
-from tests.contract.conftest import ARRIVED, Table, touchpoint_row
+from tests.contract.conftest import ARRIVED, Table, tail, touchpoint_row
+from volvere.files import Record, read
 
 BEGIN = parse_time("2026-03-01T09:00:00Z")
 
@@ -241,11 +244,18 @@ KINDS = (
 ).split()
 
 
+OPTIONAL: dict[str, list[Any]] = {
+    "topic": ["a", "b"], "queue": ["q1", "q2"], "agent_id": ["x", "y"], "direction": ["inbound", "outbound"],
+    "ended_by": ["agent", "customer"], "reason_code": ["16", "31"], "outcome": ["ok", "fail"],
+    "wait_ms": [1, 2], "handle_ms": [3, 4],
+}  # fmt: skip
+
+
 def random_touchpoints(dice: random.Random, count: int) -> list[dict[str, Any]]:
     """Touchpoints of few customers and contacts, close together and months apart, often at equal times."""
     out = []
     for number in range(count):
-        fields = {
+        fields: dict[str, Any] = {
             "source": dice.choice(["pbx", "crm"]),
             "event_id": f"e{dice.randrange(count)}",
             "customer_id": dice.choice(["ana", "ben", None]),
@@ -256,11 +266,7 @@ def random_touchpoints(dice: random.Random, count: int) -> list[dict[str, Any]]:
             "cancelled": dice.random() < 0.1,
             "contact_id": dice.choice(["c1", "c2", "c3", None]),
         }
-        for name, values in {
-            "topic": ["a", "b"], "queue": ["q1", "q2"], "agent_id": ["x", "y"], "direction": ["inbound", "outbound"],
-            "ended_by": ["agent", "customer"], "reason_code": ["16", "31"], "outcome": ["ok", "fail"],
-            "wait_ms": [1, 2], "handle_ms": [3, 4],
-        }.items():  # fmt: skip
+        for name, values in OPTIONAL.items():
             if dice.random() < 0.4:
                 fields[name] = dice.choice(values)
         out.append(fields)
@@ -315,3 +321,31 @@ def test_view_folds_as_the_kernel_does(client: Client, seed: int) -> None:
     )[1]
     assert len(shown) > 80
     assert sorted(shown, key=repr) == folded(sent)
+
+
+def test_bank_week(table: Table, data: Path) -> None:
+    """A real week of calls: its contacts, abandonments and returns are those counted on the raw file."""
+    week = data / "anonymous_bank"
+    truth = json.loads((week / "week_1999-06-06_ground_truth.json").read_text())
+    records = [
+        item for item in read(week / "week_1999-06-06_pseudonymised.csv", "anonymous-bank") if isinstance(item, Record)
+    ]
+    lines = [rows.touchpoint(record.value, ARRIVED, (), tail("touchpoints")) for record in records]
+    random.Random(7).shuffle(lines)
+    table.put("touchpoints", lines[: len(lines) // 2])
+    table.put("touchpoints", lines[len(lines) // 3 :])
+    shown = table.one(
+        "SELECT count() AS contacts, countIf(abandoned) AS abandoned, countIf(abandoned_in = 'ivr') AS ivr, "
+        "countIf(seconds_since_previous <= 3600) AS hour, countIf(seconds_since_previous <= 86400) AS day, "
+        "countIf(seconds_since_previous <= 604800) AS week, "
+        "countIf(seconds_since_previous_same_topic <= 604800) AS topic FROM volvere.contacts"
+    )
+    assert shown == {
+        "contacts": truth["outcome"]["HANG"] + truth["outcome"]["AGENT"],
+        "abandoned": truth["outcome"]["HANG"],
+        "ivr": 471,
+        "hour": truth["repeats"]["1h"],
+        "day": truth["repeats"]["1d"],
+        "week": truth["repeats"]["7d"],
+        "topic": 2550,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -216,6 +217,6 @@ def test_transaction_markers_do_not_hold_a_drain(
     options: dict[str, Any] = {"application": topic_prefix, "prefix": topic_prefix}
     for rows in (20, 0):
         store = Store(clickhouse, apache_kafka.bootstrap, **options)
-        work(store, lambda store=store: store.drain(with_markers))
+        work(store, partial(store.drain, with_markers))
         assert store.counts.rows["touchpoints"] == rows
     assert query(clickhouse, "SELECT count() FROM volvere.touchpoints")[1] == [(20,)]
