@@ -1,0 +1,126 @@
+"""Journeys: what joins, what parts, what is published and when."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.times import parse_time
+from streams.events import friction_score
+from tests.stories import Desk, offset, play
+
+
+def seen(desk: Desk) -> list[str]:
+    """The journeys as lines: "J 0m..7d 2" is a journey J of two touchpoints; implicit ids are left out."""
+    return [
+        f"{j['journey_id'] if len(j['journey_id']) < 16 else '-'} {offset(j['started_at'])}..{offset(j['ended_at'])} "
+        f"{j['touchpoints']}"
+        for j in desk.journeys
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expect"),
+    [
+        ("0m page.viewed web\n7d page.viewed web", ["- 0m..7d 2"]),
+        ("0m page.viewed web\n7d1us page.viewed web", ["- 0m..0m 1", "- 7d1us..7d1us 1"]),
+        ("0m a.b web - journey=J\n60d a.b web - journey=J", ["J 0m..60d 2"]),
+        ("0m a.b web - journey=J\n90d a.b web - journey=J", ["J 0m..90d 2"]),
+        ("0m a.b web - journey=J\n1m a.b web - journey=K\n2m a.b web", ["J 0m..0m 1", "K 1m..2m 2"]),
+        ("0m a.b web\n1m a.b web - journey=J\n2m a.b web", ["J 0m..2m 3"]),
+        ("0m a.b web\n8d a.b web - journey=J", ["- 0m..0m 1", "J 8d..8d 1"]),
+        ("0m a.b web - journey=J\n1m a.b web - journey=K\n2m a.b web - journey=J\n3m a.b web",
+         ["J 0m..3m 3", "K 1m..1m 1"]),
+        ("0m a.b web - journey=J\n8d a.b web\n9d a.b web - journey=J", ["J 0m..9d 2", "- 8d..8d 1"]),
+        ("0m a.b web cancelled=yes\n1m a.b web", ["- 1m..1m 1"]),
+        ("0m a.b web cancelled=yes", []),
+    ],
+)  # fmt: skip
+def test_what_joins_and_what_parts(text: str, expect: list[str]) -> None:
+    """A user sees runs of touchpoints, parted by silence, joined by explicit ids and by nothing else."""
+    assert seen(play(text, "100d")) == expect
+    assert seen(play(text, "100d", order=lambda told: told[::-1])) == expect
+    assert seen(play(text, "100d", every=lambda desk, _: (desk.look(desk.now), desk.restart()))) == expect
+
+
+def test_an_explicit_journey_begins_anew_after_ninety_days() -> None:
+    """An id that comes again after more than 90 days of silence names the later journey from then on."""
+    desk = play("0m a.b web - journey=J\n91d a.b web - journey=J", "92d")
+    assert seen(desk) == ["J 91d..91d 1"]
+    assert [s["revision"] for s in desk.snapshots] == [parse_time("2025-04-07T09:00:00Z") // 10**6]
+
+
+def test_a_late_touchpoint_joins_two_journeys() -> None:
+    """What was two is one: the absorbed one says into which, and is gone for analysts."""
+    desk = play("0m page.viewed web\n8d page.viewed web", "8d")
+    first, second = (j["journey_id"] for j in desk.journeys)
+    desk.tell("4d page.viewed web - id=late")
+    desk.look("9d", settle=True)
+    assert seen(desk) == ["- 0m..8d 3"] and desk.journeys[0]["journey_id"] == first
+    gone = desk.snapshots[-1]
+    assert (gone["journey_id"], gone["state"], gone["merged_into"]) == (second, "merged", first)
+    assert gone["touchpoints"] == 0
+
+
+def test_an_explicit_id_that_comes_late_renames() -> None:
+    """The journey goes on under the id that it was given; the one we made up points to it."""
+    desk = play("0m page.viewed web\n1m page.viewed web", "2m")
+    desk.tell("30s page.viewed web - journey=J id=late")
+    desk.look("3m", settle=True)
+    assert seen(desk) == ["J 0m..1m 3"]
+    assert desk.snapshots[-1]["merged_into"] == "J"
+
+
+def test_a_journey_whose_touchpoints_are_withdrawn_is_gone() -> None:
+    """Nothing is left standing, and nothing is named that it would have gone into."""
+    desk = play("0m page.viewed web", "1m")
+    desk.tell("0m page.viewed web - id=e1 version=1 cancelled=yes")
+    desk.look("2m")
+    assert seen(desk) == []
+    assert (desk.snapshots[-1]["state"], desk.snapshots[-1]["merged_into"]) == ("merged", None)
+
+
+def test_published_at_most_every_few_seconds() -> None:
+    """A busy customer costs one snapshot in five seconds; the timer brings the last one."""
+    desk = Desk()
+    for second in range(10):
+        desk.tell(f"{second}s page.viewed web - id=p{second}")
+        desk.look(f"{second}s")
+    assert [s["touchpoints"] for s in desk.snapshots] == [1, 6]
+    assert desk.last is not None and offset(desk.last.due) == "10s"
+    desk.look("10s")
+    assert seen(desk) == ["- 0m..9s 10"]
+
+
+def test_counts_survive_forgetting() -> None:
+    """A journey of a year, one touchpoint every five days, still knows when it began and how much there was."""
+    desk = Desk()
+    for day in range(0, 366, 5):
+        desk.tell(f"{day}d contact.started voice topic{day} contact=c{day}")
+        desk.look(f"{day}d")
+        desk.restart()
+    (journey,) = desk.journeys
+    assert seen(desk) == ["- 0m..365d 74"]
+    assert (journey["contacts"], journey["first_channel"], journey["last_channel"]) == (74, "voice", "voice")
+    assert desk.facts is not None and len(list(desk.facts.ordered())) < 40
+
+
+def test_frictions_make_the_score() -> None:
+    """Live frictions count by their weights, those in shadow do not, and a score survives what was forgotten."""
+    text = """
+        0m message.received chat billing contact=c1
+        3m message.sent     chat billing contact=c1
+        1d contact.started  voice billing contact=c2
+    """
+    (journey,) = play(text, "2d").journeys
+    assert (journey["frictions"], journey["score"]) == (2, friction_score(3 + 3))
+    (journey,) = play(text, "2d", 'slow_reply.mode = "shadow"\nrepeat_contact.weight = 8').journeys
+    assert (journey["frictions"], journey["score"]) == (1, friction_score(8))
+    pages = "".join(f"{day}d page.viewed web\n" for day in range(6, 366, 6))
+    (journey,) = play(text + pages, "366d", every=lambda desk, _: desk.look(desk.facts.newest)).journeys
+    assert (journey["frictions"], journey["score"]) == (2, friction_score(3 + 3))
+
+
+@pytest.mark.parametrize(("weight", "score"), [(0, 0), (1, 9.52), (10, 63.21), (1000, 100)])
+def test_friction_score(weight: float, score: float) -> None:
+    """100 x (1 - exp(-weight / 10)), as the column's comment says."""
+    assert friction_score(weight) == score
