@@ -52,8 +52,11 @@ def _seen(c: Contact, name: str) -> Any:
             {"abandoned": "1m", "ended": "1m", "ended_by": "customer", "reason_code": "X", "settled": True},
         ),
         (
-            "0m contact.queued voice - contact=c1\n1m contact.abandoned voice - contact=c1\n"
-            "2m contact.ended voice - contact=c1 by=system",
+            """
+            0m contact.queued    voice - contact=c1
+            1m contact.abandoned voice - contact=c1
+            2m contact.ended     voice - contact=c1 by=system
+            """,
             {"abandoned": "1m", "ended": "2m", "ended_by": "system"},
         ),
         ("0m contact.refused chat - contact=c1 reason=channel_closed", {"ended": "0m", "settled": True}),
@@ -103,7 +106,7 @@ def test_thirty_days_run_from_the_first_touchpoint_that_counts() -> None:
 
 
 def test_contacts_are_ordered_by_start_and_id() -> None:
-    """ "The one before" means the same to everybody."""
+    """Which contact is "the one before" is the same to everybody."""
     found = contacts("".join(f"{when} contact.started voice - contact={c}\n" for when, c in
                              (("5m", "a"), ("0m", "c"), ("0m", "b"))))  # fmt: skip
     assert [c.contact_id for c in found] == ["b", "c", "a"]

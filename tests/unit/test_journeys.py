@@ -18,6 +18,15 @@ def seen(desk: Desk) -> list[str]:
     ]
 
 
+def _look(desk: Desk, _: int) -> None:
+    desk.look(desk.facts.newest if desk.facts else None)
+
+
+def _restart(desk: Desk, _: int) -> None:
+    desk.look()
+    desk.restart()
+
+
 @pytest.mark.parametrize(
     ("text", "expect"),
     [
@@ -39,7 +48,7 @@ def test_what_joins_and_what_parts(text: str, expect: list[str]) -> None:
     """A user sees runs of touchpoints, parted by silence, joined by explicit ids and by nothing else."""
     assert seen(play(text, "100d")) == expect
     assert seen(play(text, "100d", order=lambda told: told[::-1])) == expect
-    assert seen(play(text, "100d", every=lambda desk, _: (desk.look(desk.now), desk.restart()))) == expect
+    assert seen(play(text, "100d", every=_restart)) == expect
 
 
 def test_an_explicit_journey_begins_anew_after_ninety_days() -> None:
@@ -116,7 +125,7 @@ def test_frictions_make_the_score() -> None:
     (journey,) = play(text, "2d", 'slow_reply.mode = "shadow"\nrepeat_contact.weight = 8').journeys
     assert (journey["frictions"], journey["score"]) == (1, friction_score(8))
     pages = "".join(f"{day}d page.viewed web\n" for day in range(6, 366, 6))
-    (journey,) = play(text + pages, "366d", every=lambda desk, _: desk.look(desk.facts.newest)).journeys
+    (journey,) = play(text + pages, "366d", every=_look).journeys
     assert (journey["frictions"], journey["score"]) == (2, friction_score(3 + 3))
 
 

@@ -325,7 +325,9 @@ def test_a_switchboard_stays_small(traffic_of: str) -> None:
     dice = Random(7)
     desk = Desk()
     for i in range(3_000):
-        fields: dict[str, Any] = {"channel": "voice", "occurred_at": MONDAY + i * MINUTE} | SWITCHBOARDS[traffic_of](i, dice)
+        fields: dict[str, Any] = {"channel": "voice", "occurred_at": MONDAY + i * MINUTE} | SWITCHBOARDS[traffic_of](
+            i, dice
+        )
         desk.tell([Normal("s", f"e{i}", "maria", **fields)])
         if i % 150 == 149:
             capped = desk.facts is not None and desk.facts.capped
