@@ -71,4 +71,4 @@ TOPICS = (TOUCHPOINTS, FRICTIONS, JOURNEYS, OPERATIONS, DEAD_LETTERS, FACTS)
 @lru_cache(maxsize=65_536)
 def partition_of(subject: str, partitions: int) -> int:
     """The partition that owns a subject, as Kafka's own clients in Java compute it from the key."""
-    return (murmur2(subject.encode()) & 0x7FFFFFFF) % partitions
+    return int(murmur2(subject.encode()) & 0x7FFFFFFF) % partitions

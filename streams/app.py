@@ -46,7 +46,7 @@ async def _pass(point: str, partition: Partition) -> None:
     """What happens at a named point of a flush: nothing."""
 
 
-def _die(error: BaseException) -> None:
+def _die(_: BaseException) -> None:
     """End the process at once, so that nothing else is written."""
     logging.shutdown()
     os._exit(4)
@@ -214,7 +214,7 @@ class TrackHost:
         """Claim and restore the partitions that are new; Faust awaits this before it reads on."""
         try:
             await self._rebalanced()
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
             self.fatal(e)
 
     async def _rebalanced(self) -> None:
@@ -357,7 +357,7 @@ class TrackHost:
                         f"which is before {partition.offset}"
                     )
                 partition.take(batch)
-            except Exception as e:
+            except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
                 self.fatal(e)
             self._last_records[partition.number] = time.monotonic()
             self._at_end[partition.number] = batch.at_end
@@ -394,7 +394,7 @@ class TrackHost:
             return
         try:
             await partition.flush(settle)
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
             if not partition.dead:
                 self.fatal(e)
         self._waiting_since.pop(partition.number, None)

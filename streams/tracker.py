@@ -73,9 +73,11 @@ class Tracker:
         found: list[tuple[str, Friction]] = []
         for detector, rule, reach in self._detectors:
             floor = _floor(facts.floors, detector) + reach
-            for friction in detector.detect(view, rule, clock):
-                if friction.opened_at >= floor and self.rules.named[friction.rule_id].mode != "off":
-                    found.append((detector.kind, friction))
+            found += [
+                (detector.kind, friction)
+                for friction in detector.detect(view, rule, clock)
+                if friction.opened_at >= floor and self.rules.named[friction.rule_id].mode != "off"
+            ]
         return found
 
     # -- look

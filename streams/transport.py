@@ -66,8 +66,8 @@ class Host(Protocol):
 class _Fetched(dict[Any, list[Any]]):
     """The records of a fetch by partition, with the epoch that it belongs to and the ends after it."""
 
-    epoch: int = -1
-    ends: dict[TP, End] = {}
+    epoch: int
+    ends: dict[TP, End]
 
 
 class BatchThread(AIOKafkaConsumerThread):

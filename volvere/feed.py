@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
@@ -39,9 +40,13 @@ async def feed(
     bootstrap: str,
     items: Iterable[Item],
     prefix: str = "",
-    progress: Callable[[Fed], None] = lambda _: None,
+    pause: Callable[[Fed], Awaitable[None]] | None = None,
+    every: int = 5_000,
 ) -> Fed:
-    """Send the items of a file; ends when the broker has acknowledged all. Raises BrokerProblem."""
+    """Send the items of a file; ends when the broker has acknowledged all. Raises BrokerProblem.
+
+    pause: awaited whenever `every` records were acknowledged, for progress and for a slower pace.
+    """
     fed = Fed()
     topic, letters = prefix + TOUCHPOINTS.name, prefix + DEAD_LETTERS.name
     producer = AIOKafkaProducer(
@@ -63,10 +68,8 @@ async def feed(
                     sent = await producer.send(topic, value, key=key, partition=partition)
                     waiting.append((partition, sent))
                     fed.records += 1
-                    try:
+                    with contextlib.suppress(Unacceptable):  # `track` is the judge of it
                         fed.newest = max(fed.newest, decode(value, wall()).occurred_at)
-                    except Unacceptable:
-                        pass  # `track` is the judge of it
                 case LeftOut(why=why):
                     fed.left_out[why] += 1
                 case Refused(line=line, field=where, message=message, reason=reason, raw=raw):
@@ -75,12 +78,12 @@ async def feed(
                         fed.problems.append(f"line {line}: {where + ': ' if where else ''}{message}")
                     headers = [("reason", reason.encode()), ("field", where.encode()), ("message", message.encode())]
                     await producer.send(letters, raw[:900_000], headers=[*headers, ("line", str(line).encode())])
-            if len(waiting) >= 5_000:
+            if len(waiting) >= every:
                 await _acknowledged(waiting, fed)
-                progress(fed)
+                if pause is not None:
+                    await pause(fed)
         await _acknowledged(waiting, fed)
         await producer.flush()
-        progress(fed)
     except KafkaError as e:
         raise BrokerProblem(f"the broker at {bootstrap} does not take records: {e}") from None
     finally:

@@ -17,14 +17,14 @@ from clickhouse_connect.driver import Client
 
 from schemas.errors import VolvereError
 from schemas.topics import TOUCHPOINTS
-from sinks.clickhouse import newest_generation, query
+from sinks.clickhouse import query
 from sinks.store import Store
 from streams.app import TrackApp
 from streams.rules import Rules
 from volvere.feed import Fed, feed
 from volvere.files import Item
 from volvere.settings import Settings
-from volvere.worker import Broker, store, track_config, tracking
+from volvere.worker import Broker, generation, store, track_config, tracking
 
 
 @dataclass
@@ -60,11 +60,15 @@ async def run(
     client: Client,
     items: Iterable[Item],
     show: Callable[[Progress], None] = lambda _: None,
+    pace: float = 0.0,
 ) -> Summary:
-    """Feed, track and store the items; ends when the last row is stored."""
+    """Feed, track and store the items; ends when the last row is stored.
+
+    pace: seconds to rest after every 100 records, for those who watch.
+    """
     started = time.monotonic()
     failed: list[BaseException] = []
-    config = track_config(settings, at, ticks=False, generation=newest_generation(client) + 1, fatal=failed.append)
+    config = track_config(settings, at, ticks=False, generation=generation(client), fatal=failed.append)
     worker, stop = store(settings, at.bootstrap, client), asyncio.Event()
     storing = asyncio.ensure_future(worker.run(stop))
     progress = Progress()
@@ -72,8 +76,13 @@ async def run(
         async with tracking(rules, config) as app:
             shown = asyncio.ensure_future(_show(app, worker, progress, show))
             try:
-                fed = await feed(at.bootstrap, items, settings.topic_prefix, lambda f: _fed(progress, f))
-                progress.feeding = False
+
+                async def pause(fed: Fed) -> None:
+                    progress.fed = fed.records
+                    await asyncio.sleep(pace)
+
+                fed = await feed(at.bootstrap, items, settings.topic_prefix, pause, every=100 if pace else 5_000)
+                progress.fed, progress.feeding = fed.records, False
                 await _first(app.host.finish(fed.ends, fed.newest), storing)
                 wanted = {(settings.topic_prefix + TOUCHPOINTS.name, q): end for q, end in fed.ends.items()}
                 wanted |= {tp: end for tp, end in app.host.topics.ends.items() if tp[0] in app.host.stored_topics}
@@ -99,10 +108,6 @@ async def _first(work: object, other: asyncio.Future[None]) -> None:
         task.cancel()
         other.result()
     await task
-
-
-def _fed(progress: Progress, fed: Fed) -> None:
-    progress.fed = fed.records
 
 
 async def _show(app: TrackApp, worker: Store, progress: Progress, show: Callable[[Progress], None]) -> None:

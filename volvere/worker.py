@@ -31,6 +31,9 @@ from volvere.topics import BrokerProblem
 
 log = logging.getLogger("volvere")
 
+EMBEDDED_SESSION = 4.0
+"""Session timeout on the embedded broker, seconds: a new group waits half of it before it begins."""
+
 
 def wall() -> int:
     """Processing time, microseconds."""
@@ -61,11 +64,9 @@ class Broker:
 def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
     """The broker of the settings, started if it is the embedded one; topics created or checked. Raises BrokerProblem."""
     with contextlib.ExitStack() as stack:
-        if settings.kafka_is_embedded:
-            bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap
-        else:
-            bootstrap = settings.kafka
-        count = settings.partition_count if settings.kafka_is_embedded else settings.partitions
+        embedded = settings.kafka_is_embedded
+        bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap if embedded else settings.kafka
+        count = settings.partition_count if embedded else settings.partitions
         if create:
             found = topics.create(bootstrap, count, prefix=settings.topic_prefix, replication=settings.replication)
         else:
@@ -76,7 +77,7 @@ def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
             raise BrokerProblem(
                 "\n".join([*lines, "run `volvere topics create`, or choose another VOLVERE_TOPIC_PREFIX"])
             )
-        trusted = not settings.kafka_is_embedded and has_transactions(bootstrap, settings.application)
+        trusted = not embedded and has_transactions(bootstrap, settings.application)
         yield Broker(bootstrap, trusted)
 
 
@@ -88,8 +89,8 @@ def track_config(settings: Settings, at: Broker, **changes: Any) -> TrackConfig:
         "prefix": settings.topic_prefix,
         "transactions": at.trusted if settings.transactions == "auto" else settings.transactions == "on",
         "trusted": at.trusted,
-        "session_timeout": settings.session_timeout_s,
-        "heartbeat_interval": settings.heartbeat_interval_s,
+        "session_timeout": settings.session_timeout_s if at.trusted else EMBEDDED_SESSION,
+        "heartbeat_interval": settings.heartbeat_interval_s if at.trusted else EMBEDDED_SESSION / 4,
         "transaction_timeout_ms": settings.transaction_timeout_ms,
         "flush_records": settings.flush_records,
         "flush_bytes": settings.flush_bytes,
@@ -139,7 +140,33 @@ def open_store(settings: Settings, fresh: bool = False) -> Client:
 
 def store(settings: Settings, bootstrap: str, client: Client) -> Store:
     """The store worker."""
-    return Store(client, bootstrap, application=settings.application, prefix=settings.topic_prefix)
+    timeout_s = EMBEDDED_SESSION if settings.kafka_is_embedded else settings.session_timeout_s
+    return Store(
+        client,
+        bootstrap,
+        application=settings.application,
+        prefix=settings.topic_prefix,
+        consumer_options={
+            "session_timeout_ms": round(timeout_s * 1000),
+            "heartbeat_interval_ms": round(timeout_s * 250),
+        },
+    )
+
+
+async def run_all(settings: Settings, rules: Rules, at: Broker, client: Client, stop: asyncio.Event) -> None:
+    """Both workers until stopped, or until one of them ends."""
+    work = [
+        asyncio.ensure_future(run_track(rules, track_config(settings, at, generation=generation(client)), stop)),
+        asyncio.ensure_future(store(settings, at.bootstrap, client).run(stop)),
+    ]
+    await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await asyncio.gather(*work)
+
+
+def generation(client: Client) -> int:
+    """The generation of a state that begins empty: whatever an earlier one left in the store is older."""
+    return clickhouse.newest_generation(client) + 1
 
 
 async def until_signalled(work: Callable[[asyncio.Event], Any]) -> None:

@@ -1,0 +1,357 @@
+"""The command line. Exit codes: 0 done; 1 a check found something; 2 something that you can mend; 4 a bug."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from schemas.adapters import FORMATS
+from schemas.errors import Impossible, Transient
+from schemas.times import parse_time
+from sinks.clickhouse import StoreProblem, connect
+from sinks.clickhouse import query as ask
+from streams.rules import RulesError
+from volvere import files, show, topics, worker
+from volvere.files import FileProblem, Item, LeftOut, Record, Refused
+from volvere.settings import Settings, SettingsProblem, load
+from volvere.topics import BrokerProblem, Finding
+
+app = typer.Typer(
+    name="volvere",
+    help="Watch the events that failing service leaves behind: touchpoints come in on Kafka, frictions "
+    "go out on Kafka, and all of it stands in ClickHouse.\n\n"
+    "Begin with `volvere demo`; then `volvere run FILE` on touchpoints of your own. Every setting is an "
+    "environment variable (see .env.example); an option on the command line wins.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topics_app = typer.Typer(no_args_is_help=True, help="Create or check Kafka's topics.")
+worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGTERM or Ctrl-C.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure on this machine, against a real Kafka.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(worker_app, name="worker")
+app.add_typer(bench_app, name="bench")
+
+InputFormat = StrEnum("InputFormat", {name.replace("-", "_"): name for name in FORMATS})  # type: ignore[misc]
+
+
+class Form(StrEnum):
+    """How an answer is written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Kafka = Annotated[
+    str | None, typer.Option("--kafka", metavar="HOST:PORT", help="Kafka's addresses, or `embedded` [VOLVERE_KAFKA]")
+]
+ClickHouse = Annotated[
+    str | None,
+    typer.Option("--clickhouse", metavar="WHERE", help="a folder, or an http(s) URL [VOLVERE_CLICKHOUSE]"),
+]
+RulesFile = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="a rules file (TOML) [VOLVERE_RULES]")]
+In = Annotated[InputFormat, typer.Option("--format", help="what the file is")]
+TOUCHPOINTS_FORMAT = InputFormat("touchpoints")
+
+
+@app.command()
+def run(
+    file: Annotated[str, typer.Argument(help="the file; - is standard input; gzip is fine")],
+    form: In = TOUCHPOINTS_FORMAT,
+    rules: RulesFile = None,
+    clickhouse: ClickHouse = None,
+    kafka: Kafka = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin with an empty store")] = False,
+    json: Annotated[bool, typer.Option("--json", help="the summary as JSON")] = False,
+) -> None:
+    """Do the whole job over a file: feed it, track it, store it.
+
+    What is embedded is started, topics and tables are created, and the command ends when the last row is
+    stored. Run again over the same file nothing is doubled; with changed rules the new frictions stand.
+
+    `volvere run week.csv --format anonymous-bank` · `volvere run touchpoints.jsonl.gz --rules mine.toml`
+    """
+    from volvere.run import run as whole_job
+
+    settings = load(clickhouse=clickhouse, kafka=kafka, rules=rules)
+    worker.set_up_logging(settings, "error")
+    in_force = worker.load_rules(settings.rules)
+    items = files.read(file, form.value)
+    client = worker.open_store(settings, fresh)
+    with worker.broker(settings) as at, show.RunBars() as bars:
+        done = _loop(whole_job(settings, in_force, at, client, items, bars.show))
+    client.close()
+    if json:
+        typer.echo(msgspec.json.encode(asdict(done)))
+    else:
+        show.summary(done)
+
+
+@app.command()
+def convert(
+    file: Annotated[str, typer.Argument(help="the file; - is standard input")],
+    form: In,
+) -> None:
+    """Write a file of another format as touchpoints, a JSON line each, to standard output.
+
+    What is left out or refused is told on standard error; the rest goes on.
+    """
+    for item in files.read(file, form.value):
+        if isinstance(item, Record):
+            sys.stdout.buffer.write(item.value + b"\n")
+        else:
+            _tell(item)
+
+
+@app.command()
+def send(
+    file: Annotated[str, typer.Argument(help="the file; - is standard input")],
+    form: In = TOUCHPOINTS_FORMAT,
+    kafka: Kafka = None,
+) -> None:
+    """Send a file's touchpoints to Kafka, each to the partition that owns its customer."""
+    from volvere.feed import feed
+
+    settings = _outside(load(kafka=kafka), "send")
+    worker.set_up_logging(settings, "error")
+    items = files.read(file, form.value)
+    with worker.broker(settings, create=False) as at:
+        fed = _loop(feed(at.bootstrap, items, settings.topic_prefix))
+    show.out.print(f"{fed.records:,} records sent, {fed.left_out.total():,} left out, {fed.refused.total():,} refused")
+    for problem in fed.problems:
+        show.err.print(f"refused {problem}", style="red", highlight=False)
+
+
+@app.command()
+def simulate(
+    customers: Annotated[int, typer.Option(min=1, help="how many customers")] = 1000,
+    days: Annotated[int, typer.Option(min=1, help="how many days")] = 14,
+    seed: Annotated[int, typer.Option(help="the same seed is the same company")] = 1,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="when it begins (RFC 3339)")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the planted troubles and near misses here (JSON lines)")
+    ] = None,
+) -> None:
+    """Write a simulated company's touchpoints to standard output, a JSON line each.
+
+    `volvere simulate --days 7 | volvere send -` · `volvere simulate --truth truth.jsonl > week.jsonl`
+    """
+    from volvere.simulator import Company
+
+    options: dict[str, Any] = {}
+    try:
+        if start is not None:
+            options["start"] = parse_time(start)
+        company = Company(seed=seed, customers=customers, days=days, **options)
+    except ValueError as e:
+        raise typer.BadParameter(str(e)) from None
+    if truth is not None:
+        try:
+            truth.write_bytes(b"".join(msgspec.json.encode(p) + b"\n" for p in company.planted))
+        except OSError as e:
+            raise FileProblem(f"{truth}: cannot be written: {e.strerror}; choose another place") from None
+    write = sys.stdout.buffer.write
+    for touchpoint in company.touchpoints():
+        write(msgspec.json.encode(touchpoint) + b"\n")
+
+
+@app.command()
+def watch(
+    kafka: Kafka = None,
+    beginning: Annotated[bool, typer.Option("--from-beginning", help="also what happened before")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
+    json: Annotated[bool, typer.Option("--json", help="the events themselves, a line each")] = False,
+) -> None:
+    """Show frictions as they happen, until Ctrl-C."""
+    from volvere.watch import watch as events
+
+    settings = _outside(load(kafka=kafka), "watch")
+    worker.set_up_logging(settings, "error")
+    with worker.broker(settings, create=False) as at:
+
+        async def follow() -> None:
+            seen = 0
+            async for event in events(at.bootstrap, settings.topic_prefix, beginning=beginning):
+                if json:
+                    typer.echo(msgspec.json.encode(event))
+                else:
+                    show.out.print(show.friction_line(event))
+                seen += 1
+                if seen == count:
+                    return
+
+        _loop(follow())
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="one question in SQL; - reads it from standard input")],
+    form: Annotated[Form, typer.Option("--format", help="how to write the answer")] = Form.table,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Ask ClickHouse: the views are in the database `volvere`.
+
+    `volvere query "SELECT kind, count() FROM volvere.frictions GROUP BY kind"`
+    """
+    settings = load(clickhouse=clickhouse)
+    worker.set_up_logging(settings, "error")
+    if settings.clickhouse_is_embedded and not Path(settings.clickhouse).expanduser().is_dir():
+        raise StoreProblem(
+            f"there is no store in {settings.clickhouse}; fill one with `volvere run FILE`, or name it with --clickhouse"
+        )
+    client = connect(settings.clickhouse, settings.clickhouse_user, settings.password())
+    names, rows = ask(client, sys.stdin.read() if sql == "-" else sql)
+    text = show.answer(names, rows, form.value)
+    if isinstance(text, str):
+        typer.echo(text)
+    else:
+        show.out.print(text)
+    client.close()
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="the same seed is the same company")] = 7,
+    customers: Annotated[int, typer.Option(min=100, help="how many customers")] = 400,
+    days: Annotated[int, typer.Option(min=9, help="how many days")] = 10,
+    seconds: Annotated[float, typer.Option(min=0, help="how long to spread the feeding over")] = 12.0,
+) -> None:
+    """Show the main job at work: a simulated company, its frictions live, its truth, three questions.
+
+    Everything is embedded and thrown away at the end.
+    """
+    from volvere.demo import demo as show_it
+
+    worker.set_up_logging(load(), "error")
+    if not _loop(show_it(seed, customers, days, seconds)):
+        raise typer.Exit(1)
+
+
+@topics_app.command("create")
+def topics_create(
+    kafka: Kafka = None,
+    partitions: Annotated[int | None, typer.Option(min=1, help="of new topics; fixed for good")] = None,
+) -> None:
+    """Create the topics that are missing, and check the others."""
+    settings = _outside(load(kafka=kafka, partitions=partitions), "topics create")
+    worker.set_up_logging(settings, "error")
+    _findings(
+        topics.create(
+            settings.kafka, settings.partitions, prefix=settings.topic_prefix, replication=settings.replication
+        )
+    )
+
+
+@topics_app.command("check")
+def topics_check(kafka: Kafka = None) -> None:
+    """Check that every topic is there and as it must be."""
+    settings = _outside(load(kafka=kafka), "topics check")
+    worker.set_up_logging(settings, "error")
+    _findings(topics.check(settings.kafka, settings.partitions, prefix=settings.topic_prefix))
+
+
+def _findings(found: list[Finding]) -> None:
+    table = Table("topic", "state", "expected", "found", header_style="bold", box=None)
+    for f in found:
+        table.add_row(f.topic, f"[{'green' if f.good else 'red'}]{f.state}", f.expected, f.found)
+    show.out.print(table)
+    if not all(f.good for f in found):
+        raise typer.Exit(2)
+
+
+@worker_app.command("track")
+def worker_track(kafka: Kafka = None, rules: RulesFile = None) -> None:
+    """Detect frictions: `touchpoints` to `frictions` and `journeys`. Start as many as you like, up to the partitions."""
+    settings = _outside(load(kafka=kafka, rules=rules), "worker track")
+    worker.set_up_logging(settings)
+    in_force = worker.load_rules(settings.rules)
+    with worker.broker(settings, create=False) as at:
+        config = worker.track_config(settings, at)
+        _loop(worker.until_signalled(lambda stop: worker.run_track(in_force, config, stop)))
+
+
+@worker_app.command("store")
+def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
+    """Copy `touchpoints`, `frictions`, `journeys` and `operations` to ClickHouse."""
+    settings = _outside(load(kafka=kafka, clickhouse=clickhouse), "worker store")
+    worker.set_up_logging(settings)
+    with worker.broker(settings, create=False) as at:
+        client = worker.open_store(settings)
+        _loop(worker.until_signalled(worker.store(settings, at.bootstrap, client).run))
+
+
+@worker_app.command("all")
+def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesFile = None) -> None:
+    """Both in one process, with whatever is embedded; prints the broker's address for `send` and `watch`."""
+    settings = load(kafka=kafka, clickhouse=clickhouse, rules=rules)
+    worker.set_up_logging(settings)
+    in_force = worker.load_rules(settings.rules)
+    client = worker.open_store(settings)
+    with worker.broker(settings) as at:
+        show.out.print(f"Kafka is at [bold]{at.bootstrap}[/bold]: volvere send FILE --kafka {at.bootstrap}")
+        _loop(worker.until_signalled(lambda stop: worker.run_all(settings, in_force, at, client, stop)))
+
+
+def _loop(work: Any) -> Any:
+    """Run a coroutine to its end, on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def _outside(settings: Settings, command: str) -> Settings:
+    """These settings, if they name a broker that others can reach, too."""
+    if settings.kafka_is_embedded:
+        raise SettingsProblem(
+            f"`volvere {command}` needs a Kafka that others reach: the embedded one lives and dies with one command. "
+            "Give --kafka HOST:PORT or set VOLVERE_KAFKA; `volvere worker all` prints the address of an embedded one"
+        )
+    return settings
+
+
+def _tell(item: Item) -> None:
+    match item:
+        case LeftOut(line=line, why=why):
+            show.err.print(f"line {line} left out: {why}", style="dim", highlight=False)
+        case Refused(line=line, field=field, message=message):
+            show.err.print(
+                f"line {line} refused: {field + ': ' if field else ''}{message}", style="red", highlight=False
+            )
+
+
+PROBLEMS = (FileProblem, SettingsProblem, BrokerProblem, StoreProblem, RulesError, Transient)
+"""What the user can mend: told in a line, exit code 2."""
+
+
+def main() -> None:
+    """The command `volvere`."""
+    try:
+        app()
+    except PROBLEMS as e:
+        show.err.print(str(e), style="red", highlight=False, markup=False)
+        sys.exit(2)
+    except Impossible as e:
+        show.err.print(f"stopped, so that nothing is corrupted: {e}", style="bold red", highlight=False, markup=False)
+        sys.exit(4)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

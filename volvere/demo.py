@@ -1,0 +1,111 @@
+"""`volvere demo`: a simulated company, its frictions live, then its truth, then three questions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+from clickhouse_connect.driver import Client
+from rich.table import Table
+
+from schemas.times import DAY, HOUR
+from schemas.touchpoint import subject_of
+from sinks.clickhouse import query
+from volvere.files import Record
+from volvere.run import run
+from volvere.settings import load
+from volvere.show import answer, friction_line, out
+from volvere.simulator import Company, Planted
+from volvere.watch import watch
+from volvere.worker import broker, load_rules, open_store, wall
+
+QUESTIONS = {
+    "Which queues make people give up, and how long had they waited?": """\
+SELECT queue, count() AS contacts, round(100 * avg(abandoned), 1) AS abandoned_percent,
+       round(avgIf(wait_ms, abandoned) / 1000, 1) AS waited_s
+FROM volvere.contacts WHERE queue IS NOT NULL
+GROUP BY queue ORDER BY abandoned_percent DESC, queue LIMIT 5""",
+    "What do customers have to come back about?": """\
+SELECT topic, count() AS came_back, countIf(severity = 'error') AS three_times_or_more
+FROM volvere.frictions WHERE kind = 'repeat_contact' AND mode = 'live'
+GROUP BY topic ORDER BY came_back DESC, topic LIMIT 5""",
+    "Whose journeys hurt most?": """\
+SELECT customer_id, score, frictions, contacts, started_at, ended_at
+FROM volvere.journeys WHERE customer_id IS NOT NULL
+ORDER BY score DESC, customer_id LIMIT 5""",
+}
+
+
+async def demo(seed: int, customers: int, days: int, seconds: float) -> bool:
+    """Show the main job at work; True when everything planted was found and every near miss was silent."""
+    start = (wall() - (days + 1) * DAY) // HOUR * HOUR
+    company = Company(seed=seed, customers=customers, days=days, start=start)
+    lines = [
+        Record(n, msgspec.json.encode(t), subject_of(t["customer_id"], t.get("contact_id"), t["source"], t["event_id"]))
+        for n, t in enumerate(company.touchpoints(), 1)
+    ]
+    out.rule(f"[bold]A company with {customers:,} customers over {days} days: {len(lines):,} touchpoints")
+    with tempfile.TemporaryDirectory(prefix="volvere-demo-") as folder:
+        settings = load(kafka="embedded", clickhouse=str(Path(folder) / "clickhouse"))
+        client = open_store(settings)
+        with broker(settings) as at:
+            watching = asyncio.ensure_future(_watch(at.bootstrap))
+            try:
+                pace = seconds / max(1, len(lines) / 100)
+                done = await run(settings, load_rules(None), at, client, lines, pace=pace)
+            finally:
+                watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+        out.print(f"\n{done.read:,} touchpoints tracked and stored in {done.seconds:.1f} s.\n")
+        good = _truth(client, company.planted)
+        for title, sql in QUESTIONS.items():
+            out.rule(f"[bold]{title}", align="left")
+            out.print(sql, style="dim", highlight=False)
+            out.print(answer(*query(client, sql), "table"))
+        client.close()
+    out.print("\nNext: [bold]volvere run FILE[/bold] on touchpoints of your own, and [bold]volvere --help[/bold].")
+    return good
+
+
+async def _watch(bootstrap: str) -> None:
+    """Print what opens, but not every line of a busy hour."""
+    shown: Counter[str] = Counter()
+    async for event in watch(bootstrap, beginning=True):
+        kind = event["data"]["kind"]
+        shown[kind] += 1
+        if shown[kind] <= 3 or shown[kind] % 10 == 0:
+            out.print(friction_line(event), no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _truth(client: Client, planted: list[Planted]) -> bool:
+    """The planted troubles beside the found ones."""
+    _, rows = query(client, "SELECT toString(friction_id), kind FROM volvere.frictions")
+    found = {str(row[0]) for row in rows}
+    kinds = Counter(str(row[1]) for row in rows)
+    table = Table(
+        "kind", "planted", "found", "near misses", "silent", "found besides", header_style="bold", title="Ground truth"
+    )
+    good = True
+    for kind in sorted({p.kind for p in planted}):
+        troubles = [p for p in planted if p.kind == kind and not p.near_miss]
+        misses = [p for p in planted if p.kind == kind and p.near_miss]
+        hit = sum(str(p.friction_id) in found for p in troubles)
+        silent = sum(str(p.friction_id) not in found for p in misses)
+        good &= hit == len(troubles) and silent == len(misses)
+        table.add_row(
+            kind,
+            str(len(troubles)),
+            f"[{'green' if hit == len(troubles) else 'red'}]{hit}",
+            str(len(misses)),
+            f"[{'green' if silent == len(misses) else 'red'}]{silent}",
+            str(kinds[kind] - hit),
+        )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    out.print(table)
+    return good

@@ -1,0 +1,123 @@
+"""What people see in a terminal: progress, summaries, frictions as they happen, answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from schemas.errors import REASONS
+from sinks.clickhouse import jsonable
+from volvere.run import Progress, Summary
+
+out = Console()
+err = Console(stderr=True)
+
+COLOURS = {"info": "cyan", "warning": "yellow", "error": "red", "critical": "bold red"}
+
+
+def friction_line(event: dict[str, Any]) -> Text:
+    """One line for a friction event: when, how bad, what, to whom, and the sentence."""
+    data = event["data"]
+    what = event["type"].rpartition(".")[2]
+    colour = COLOURS[data["severity"]] if what in ("opened", "updated") else "green" if what == "resolved" else "dim"
+    line = Text(event["time"][:16].replace("T", " "), style="dim")
+    line.append(f"  {what:<9} ", style=colour)
+    line.append(f"{data['kind']:<17}", style="bold")
+    line.append(f"{data['severity']:<9}", style=COLOURS[data["severity"]])
+    line.append(f"{data['customer_id'] or 'unknown customer'}  ", style="dim")
+    line.append(data["summary"])
+    if data["rule"]["mode"] == "shadow":
+        line.append("  (shadow)", style="dim")
+    return line
+
+
+class RunBars:
+    """Progress of a run on standard error, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+        self._tasks = [self._bars.add_task(name, total=None) for name in ("sent", "tracked", "stored")]
+
+    def __enter__(self) -> RunBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Move the bars."""
+        total = None if progress.feeding else progress.fed
+        for task, done in zip(self._tasks, (progress.fed, progress.tracked, progress.stored), strict=True):
+            self._bars.update(task, completed=done, total=total)
+
+
+def summary(done: Summary) -> None:
+    """What a run did, as a person would want to read it."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    table.add_row("touchpoints read", f"{done.read:,}")
+    for why, count in sorted(done.left_out.items()):
+        table.add_row(f"left out: {why}", f"{count:,}")
+    for reason, count in sorted(done.refused.items()):
+        table.add_row(f"refused: {REASONS.get(reason, reason)}", f"[red]{count:,}[/red]")
+    if done.too_late:
+        table.add_row("too late (stored, not tracked)", f"[yellow]{done.too_late:,}[/yellow]")
+    if done.repeated:
+        table.add_row("seen before", f"{done.repeated:,}")
+    if done.forwarded:
+        table.add_row("forwarded to their partition", f"{done.forwarded:,}")
+    for name, count in sorted(done.rows.items()):
+        table.add_row(f"rows written: {name}", f"{count:,}")
+    table.add_row("seconds", f"{done.seconds:.1f}")
+    out.print(table)
+    for problem in done.problems:
+        out.print(f"[red]refused[/red] {problem}", markup=True, highlight=False)
+    kinds = Table("friction", "standing", box=None, pad_edge=False, header_style="bold")
+    kinds.columns[1].justify = "right"
+    for kind, count in sorted(done.frictions.items()):
+        kinds.add_row(kind, f"{count:,}")
+    out.print()
+    out.print(kinds if done.frictions else "No friction was found.")
+
+
+def answer(names: list[str], rows: list[tuple[object, ...]], form: str) -> str | Table:
+    """An answer from ClickHouse as a table, as JSON (an array of objects), or as CSV."""
+    if form == "json":
+        objects = [dict(zip(names, map(jsonable, row), strict=True)) for row in rows]
+        return msgspec.json.format(msgspec.json.encode(objects), indent=2).decode()
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_cell(value, "") for value in row] for row in rows)
+        return text.getvalue().rstrip("\n")
+    table = Table(*names, header_style="bold", row_styles=["", "dim"])
+    for row in rows:
+        table.add_row(*(Text(_cell(value, "–")) for value in row))
+    return table
+
+
+def _cell(value: object, nothing: str) -> str:
+    plain = jsonable(value)
+    if plain is None:
+        return nothing
+    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()

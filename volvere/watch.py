@@ -1,0 +1,35 @@
+"""Frictions as they happen: a reader of the topic `frictions` that belongs to no group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from schemas.topics import FRICTIONS
+from volvere.topics import BrokerProblem
+
+
+async def watch(bootstrap: str, prefix: str = "", *, beginning: bool = False) -> AsyncIterator[dict[str, Any]]:
+    """Friction events in the order of their arrival, for ever. Raises BrokerProblem."""
+    consumer = AIOKafkaConsumer(
+        prefix + FRICTIONS.name,
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest" if beginning else "latest",
+        fetch_max_wait_ms=100,
+    )
+    try:
+        await consumer.start()
+    except KafkaError as e:
+        await consumer.stop()
+        raise BrokerProblem(f"no Kafka broker answers at {bootstrap} ({e}); start it, or set VOLVERE_KAFKA") from None
+    try:
+        async for record in consumer:
+            yield msgspec.json.decode(record.value)
+    finally:
+        await consumer.stop()
