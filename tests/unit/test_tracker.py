@@ -96,8 +96,8 @@ def test_a_quiet_subject_is_retired() -> None:
     assert desk.last is not None
     longest = Tracker(DEFAULTS).longest
     desk.look(at("1d") + longest - 1)
-    assert desk.packed is not None and desk.last is not None and desk.last.due == at("1d") + longest
-    said_before = len(desk.events)
+    kept, said_before = desk.packed is not None, len(desk.events)
+    assert kept and desk.last.due == at("1d") + longest
     desk.look(at("1d") + longest)
     assert desk.packed is None and len(desk.events) == said_before
     again = offset(at("2d") + longest)
