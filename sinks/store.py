@@ -190,15 +190,15 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _read(self) -> None:
         clock = asyncio.get_running_loop().time
         while not self._stop.is_set():
-            found = await self._consumer.getmany(timeout_ms=100, max_records=self._batch_rows)
+            found = await self._consumer.getmany(timeout_ms=100, max_records=self._batch_rows - self._pending_rows)
             if found and not self._pending_rows:
                 self._pending_since = clock()
             self._keep(found)
             self._settle()
             late = clock() - self._pending_since >= self._batch_seconds
-            if self._pending_rows >= self._batch_rows or (
-                self._pending_rows and (late or (self._draining and not found))
-            ):
+            # While a batch is being stored the next one only grows: small batches cost most.
+            due = self._pending_rows and not self._writes and (late or (self._draining and not found))
+            if due or self._pending_rows >= self._batch_rows:
                 await self._wait_written(in_hand=1)
                 self._begin_write()
                 await asyncio.sleep(0)  # its thread begins before the next fetch is unpacked
