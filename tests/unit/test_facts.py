@@ -48,6 +48,11 @@ def test_merge_says_whether_anything_changed() -> None:
     assert [facts.merge(e) for e in (old, old, new, old, new)] == [True, False, True, False, False]
 
 
+def test_a_late_touchpoint_does_not_turn_back_the_subjects_time() -> None:
+    """What is forgotten goes by the newest touchpoint, whenever the older ones come."""
+    assert told(*entries("2d a.b web\n0m a.b web\n1d a.b web")).newest == at("2d")
+
+
 def test_a_newer_version_may_be_of_another_kind() -> None:
     """A correction that makes a contact of a message leaves no message behind."""
     desk = Desk()

@@ -139,7 +139,7 @@ def test_a_rule_that_goes_live_says_so() -> None:
 def test_a_switchboard_is_marked_and_what_it_opened_ends() -> None:
     """Past the cap what is cut off is over, with the reason, instead of staying open with a consumer for ever."""
     desk = Desk()
-    desk.tell(SILENCE)
+    desk.tell(SILENCE + "1m page.viewed web")
     desk.look("5m")
     for n in range(MAX_ENTRIES + 1):
         desk.tell(f"{10 + n}m message.sent chat - contact=x{n} id=m{n}")
@@ -147,7 +147,11 @@ def test_a_switchboard_is_marked_and_what_it_opened_ends() -> None:
     assert desk.facts is not None and desk.facts.capped
     assert [(d["kind"], d["state"], d["reason"]) for d in desk.standing] == [("slow_reply", "resolved", "forgotten")]
     (journey,) = desk.journeys
-    assert journey["touchpoints"] == MAX_ENTRIES + 2 and journey["frictions"] == 1
+    assert journey["touchpoints"] == MAX_ENTRIES + 3 and journey["frictions"] == 1
+    desk.tell("700m page.viewed web - id=later")
+    desk.look("700m")
+    desk.look("701m", settle=True)
+    assert [j["touchpoints"] for j in desk.journeys] == [MAX_ENTRIES + 4]
 
 
 def test_kinds_are_told_for_counters() -> None:

@@ -43,7 +43,7 @@ def _orders(told: Told) -> Iterator[Sequence[int]]:
         yield from permutations(range(size))
         return
     dice = Random(told.name)
-    for _ in range(20):
+    for _ in range(12):
         yield dice.sample(range(size), size)
 
 
