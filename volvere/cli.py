@@ -304,6 +304,30 @@ def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesF
         _loop(worker.until_signalled(lambda stop: worker.run_all(settings, in_force, at, client, stop)))
 
 
+Touchpoints = Annotated[int, typer.Option(min=10_000, help="how many touchpoints")]
+Customers = Annotated[int, typer.Option(min=100, help="of how many customers")]
+
+
+@bench_app.command("track")
+def bench_track(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, customers: Customers = 50_000) -> None:
+    """One `track` worker over touchpoints that wait on Kafka: touchpoints a second, peak memory."""
+    from volvere import bench
+
+    settings = _outside(load(kafka=kafka), "bench track")
+    worker.set_up_logging(settings, "error")
+    bench.track(settings, touchpoints, customers)
+
+
+@bench_app.command("store")
+def bench_store(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, customers: Customers = 50_000) -> None:
+    """The `store` worker, from Kafka's JSON into the full table of a new embedded ClickHouse: touchpoints a second."""
+    from volvere import bench
+
+    settings = _outside(load(kafka=kafka), "bench store")
+    worker.set_up_logging(settings, "error")
+    bench.store(settings, touchpoints, customers)
+
+
 def _loop(work: Any) -> Any:
     """Run a coroutine to its end, on uvloop where there is one."""
     try:

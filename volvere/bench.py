@@ -1,0 +1,160 @@
+"""`volvere bench`: how fast the workers are on this machine, on a real Kafka, with real data volumes.
+
+A benchmark, not a test: it prints what it measured, and judges nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.errors import Impossible
+from schemas.topics import FRICTIONS, TOUCHPOINTS
+from schemas.touchpoint import subject_of
+from sinks import clickhouse
+from sinks.store import Store
+from volvere import topics
+from volvere.feed import Fed, feed
+from volvere.files import Record
+from volvere.settings import Settings
+from volvere.show import err, out
+from volvere.simulator import Company
+
+PARTITIONS = 4
+ANSWER_WITHIN_S = 900
+
+
+def records(touchpoints: int, customers: int) -> Iterator[Record]:
+    """The first so many touchpoints of a simulated company of so many customers."""
+    days = max(9, round(touchpoints / customers / 1.25) + 2)
+    for n, t in enumerate(Company(seed=1, customers=customers, days=days).touchpoints(), 1):
+        if n > touchpoints:
+            return
+        subject = subject_of(t["customer_id"], t.get("contact_id"), t["source"], t["event_id"])
+        yield Record(n, msgspec.json.encode(t), subject)
+
+
+def _loaded(settings: Settings, prefix: str, touchpoints: int, customers: int) -> Fed:
+    """Topics of their own, filled before anything is measured."""
+    topics.create(settings.kafka, PARTITIONS, prefix=prefix, replication=settings.replication)
+    with err.status(f"writing {touchpoints:,} touchpoints of {customers:,} customers to {settings.kafka}"):
+        return asyncio.run(feed(settings.kafka, records(touchpoints, customers), prefix))
+
+
+def track(settings: Settings, touchpoints: int, customers: int) -> None:
+    """One `track` worker, a process of its own, from an empty state to the end of the topic."""
+    prefix = f"bench-{uuid4().hex[:8]}-"
+    fed = _loaded(settings, prefix, touchpoints, customers)
+    environment = {
+        **os.environ,
+        "VOLVERE_KAFKA": settings.kafka,
+        "VOLVERE_TOPIC_PREFIX": prefix,
+        "VOLVERE_APPLICATION": prefix.rstrip("-"),
+        "VOLVERE_LOG_LEVEL": "warning",
+    }
+    command = [sys.executable, "-m", "volvere.cli", "worker", "track"]
+    with err.status("tracking"), subprocess.Popen(command, env=environment) as worker:
+        topic = prefix + TOUCHPOINTS.name
+        began, ended = asyncio.run(_followed(settings.kafka, f"{prefix.rstrip('-')}-track", topic, fed, worker))
+        memory = _peak_memory(worker.pid)
+        worker.terminate()
+        worker.wait(30)
+    done = fed.records - began[1]
+    frictions = _count(settings.kafka, prefix + FRICTIONS.name)
+    out.print(
+        f"track: {done / (ended - began[0]):,.0f} touchpoints/s, one worker, one transaction a flush\n"
+        f"  {fed.records:,} touchpoints of {customers:,} customers, {PARTITIONS} partitions; "
+        f"{frictions:,} offsets of friction events\n"
+        f"  measured from the first committed flush ({began[1]:,} touchpoints) to the last: {ended - began[0]:.1f} s; "
+        f"peak memory {memory / 2**20:,.0f} MiB"
+    )
+
+
+async def _followed(
+    bootstrap: str, group: str, topic: str, fed: Fed, worker: subprocess.Popen[bytes]
+) -> tuple[tuple[float, int], float]:
+    """((time, records) at the first committed flush, time at the last), by the group's offsets."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    partitions = [TopicPartition(topic, q) for q in fed.ends]
+    first: tuple[float, int] | None = None
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while worker.poll() is None:
+                done = sum([await consumer.committed(tp) or 0 for tp in partitions])
+                now = time.monotonic()
+                if done and first is None:
+                    first = now, done
+                if first is not None and done >= sum(fed.ends.values()):
+                    return first, now
+                await asyncio.sleep(0.1)
+    finally:
+        await consumer.stop()
+    raise Impossible(f"the worker ended with exit code {worker.returncode}")
+
+
+def _count(bootstrap: str, topic: str) -> int:
+    async def ends() -> int:
+        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+        await consumer.start()
+        try:
+            return sum((await consumer.end_offsets([TopicPartition(topic, q) for q in range(PARTITIONS)])).values())
+        finally:
+            await consumer.stop()
+
+    return asyncio.run(ends())
+
+
+def _peak_memory(pid: int) -> int:
+    """Peak resident memory of a process, bytes; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def store(settings: Settings, touchpoints: int, customers: int) -> None:
+    """The `store` worker from Kafka's JSON into the full table of a new embedded ClickHouse."""
+    prefix = f"bench-{uuid4().hex[:8]}-"
+    fed = _loaded(settings, prefix, touchpoints, customers)
+    with tempfile.TemporaryDirectory(prefix="volvere-bench-") as folder:
+        client = clickhouse.connect(folder)
+        clickhouse.migrate(client)
+        worker = Store(client, settings.kafka, application=prefix.rstrip("-"), prefix=prefix)
+        with err.status("storing"):
+            seconds, done = asyncio.run(_stored(worker, prefix, fed))
+        ((rows,),) = clickhouse.query(client, "SELECT count() FROM volvere.touchpoints")[1]
+        client.close()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    out.print(
+        f"store: {done / seconds:,.0f} touchpoints/s from Kafka's JSON into the full table, one worker\n"
+        f"  {rows:,} rows; measured from the first stored batch to the last: {seconds:.1f} s; "
+        f"peak memory {memory / 2**20:,.0f} MiB with the engine in it"
+    )
+
+
+async def _stored(worker: Store, prefix: str, fed: Fed) -> tuple[float, int]:
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(worker.run(stop))
+    topic = prefix + TOUCHPOINTS.name
+    await worker.drain({(topic, min(fed.ends)): 1})  # joining the group is not what is measured
+    began, first = time.monotonic(), worker.counts.rows[TOUCHPOINTS.name]
+    await worker.drain({(topic, q): end for q, end in fed.ends.items()})
+    seconds = time.monotonic() - began
+    stop.set()
+    await running
+    return seconds, worker.counts.rows[TOUCHPOINTS.name] - first
