@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.times import DAY, SECOND
+from schemas.times import DAY, FUTURE_TOLERANCE, SECOND
 from streams.facts import MAX_ENTRIES
 from streams.rules import parse_rules
 from streams.tracker import Tracker
@@ -108,9 +108,26 @@ def test_a_quiet_subject_is_retired() -> None:
 
 def test_horizons_follow_from_the_rules() -> None:
     """A rule that looks further back keeps more, without a setting for it."""
+    # queue_abandoned reaches furthest: a contact before, its window, its own life, a contact that still goes on, lateness
+    assert Tracker(DEFAULTS).horizons["contact"] == (30 + 7 + 30 + 30 + 7) * DAY + 60 * SECOND + FUTURE_TOLERANCE
     longer = Tracker(parse_rules('slow_reply.limits.letter = "100d"'))
     assert longer.horizons["message"] >= Tracker(DEFAULTS).horizons["message"] + 30 * DAY
     assert longer.horizons["contact"] == longer.horizons["message"]
+
+
+def test_what_can_still_change_is_remembered() -> None:
+    """A friction that may stay open for 200 days is resolved by what comes, late at that, on the last of them."""
+    rules = parse_rules('queue_abandoned.expires_after = "200d"')
+    desk = Desk(rules)
+    desk.tell("0m contact.queued voice - contact=c1\n1m contact.abandoned voice - contact=c1")
+    pages = [f"{day}d page.viewed web" for day in range(10, 206, 5)]
+    for page in pages:
+        desk.tell(story(page, name=page.split()[0]))
+        desk.look(page.split()[0])
+        desk.restart()
+    desk.tell("199d contact.answered voice - contact=c2 id=answer")
+    desk.look("206d")
+    assert desk.rows("queue_abandoned") == ["queue_abandoned info 1m..199d answered"]
 
 
 @pytest.mark.parametrize(
