@@ -1,0 +1,149 @@
+"""Twenty kills, at every point of a flush, and nobody notices.
+
+Two workers track a simulated week on Apache Kafka, and each is killed at the next point of a
+schedule as soon as it has at least a hundred records in a flush; a new one takes its place at
+once. Each kill is answered with the next part of the week.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from schemas.topics import FRICTIONS, JOURNEYS, TOUCHPOINTS
+from streams.app import TrackConfig
+from streams.publish import POINTS
+from tests.faults.crew import Crew, crew
+from tests.faults.week import PARTITIONS, Week, aborted, expected, found, published, say, track, values, views, week
+from tests.faults.worker import FLUSH_RECORDS, UNFLUSHED
+from tests.kafka import ApacheKafka, Record
+from volvere.feed import Fed, feed
+from volvere.topics import create
+
+pytestmark = pytest.mark.kafka
+
+DEADLINE_S = 300
+QUIET_S = 10
+"""Without a kill for so long there is too little to flush: the next part is fed."""
+
+
+def schedule() -> list[tuple[str, int]]:
+    """Every point twice, in any order: once in a worker's first full flush, once in its second."""
+    points = [(point, nth) for nth in (1, 2) for point in POINTS]
+    Random(7).shuffle(points)
+    return points
+
+
+def play(team: Crew, told: Week) -> Fed:
+    """Feed all but the last of the week's records while workers come and go; ends when all is tracked."""
+    began = time.monotonic()
+    todo, parts, fed = schedule(), list(told.chunks), Fed()
+
+    def more() -> None:
+        sent = asyncio.run(feed(team.bootstrap, parts.pop(0), team.prefix))
+        fed.ends |= sent.ends
+        fed.newest = max(fed.newest, sent.newest)
+        fed.records += sent.records
+
+    def seat(name: str) -> None:
+        point, nth = todo.pop(0) if todo else ("", 0)
+        team.start(name, *(["--point", point, "--nth", str(nth)] if point else []))
+
+    for name in ("left", "right"):
+        seat(name)
+        more()
+    killed = 0
+    last = time.monotonic()
+    while killed < 2 * len(POINTS):
+        for name, code in team.ended().items():
+            assert code == -signal.SIGKILL, f"a worker ended by itself, with {code}\n{team.logs(name)}"
+            killed, last = killed + 1, time.monotonic()
+            say(f"{time.monotonic() - began:6.1f} s  kill {killed}: {team.kills[killed - 1]}")
+            seat(name)
+            if parts:
+                more()
+        if time.monotonic() - last > QUIET_S and parts:
+            say(f"{time.monotonic() - began:6.1f} s  no kill for {QUIET_S} s: the next part")
+            more()
+            last = time.monotonic()
+        assert time.monotonic() - began < DEADLINE_S, f"only {killed} kills, {len(parts)} parts left\n{team.logs()}"
+    while parts:
+        more()
+    say(f"{time.monotonic() - began:6.1f} s  all fed")
+    team.await_offsets(fed.ends)
+    say(f"{time.monotonic() - began:6.1f} s  all tracked")
+    assert team.stop() == [0, 0], team.logs()
+    return fed
+
+
+def config(kafka: ApacheKafka, prefix: str) -> TrackConfig:
+    """A worker in this process that goes on where the others were."""
+    return TrackConfig(
+        bootstrap=kafka.bootstrap,
+        application=prefix,
+        prefix=prefix,
+        ticks=False,
+        session_timeout=4.0,
+        heartbeat_interval=0.5,
+        flush_records=FLUSH_RECORDS,
+    )
+
+
+def counts(told: Week, frictions: list[Record], journeys: list[Record]) -> dict[str, int]:
+    """How many records there are of each topic."""
+    return {
+        TOUCHPOINTS.name: len(told.items),
+        FRICTIONS.name: len(frictions),
+        JOURNEYS.name: len(journeys),
+    }
+
+
+@pytest.mark.timeout(420)
+def test_kills_at_every_point_change_nothing(apache_kafka: ApacheKafka, topic_prefix: str, tmp_path: Path) -> None:
+    """Whoever reads frictions gets each once, and in the end the truth, however often workers die."""
+    told = week()
+    truth = expected(told.items)
+    bootstrap, prefix, calm = apache_kafka.bootstrap, topic_prefix, f"calm-{topic_prefix}"
+    for name in (prefix, calm):
+        assert all(f.good for f in create(bootstrap, PARTITIONS, prefix=name))
+    with crew(bootstrap, prefix, tmp_path) as team:
+        fed = play(team, told)
+        kills = team.kills
+    asyncio.run(track(config(apache_kafka, prefix), told.last, fed.ends, fed.newest))
+    asyncio.run(track(config(apache_kafka, calm), told.items))
+
+    assert Counter(kill["point"] for kill in kills) == dict.fromkeys(POINTS, 2)
+    assert all(kill["records"] >= UNFLUSHED for kill in kills)
+
+    frictions, journeys = asyncio.run(published(bootstrap, prefix))
+    events = [json.loads(record.value or b"") for record in frictions]
+    assert Counter(event["id"] for event in events).most_common(1)[0][1] == 1
+    revisions = Counter((event["data"]["friction_id"], event["data"]["revision"]) for event in events)
+    assert revisions.most_common(1)[0][1] == 1
+    ended = found(values(frictions), values(journeys))
+    say(f"{len(ended.ever)} frictions, {dict(ended.said)}, {len(ended.journeys)} journeys")
+    hidden = asyncio.run(aborted(bootstrap, prefix + FRICTIONS.name))
+    say(f"{hidden} friction events of the killed lie in the log, seen by nobody")
+    assert hidden >= 10, "the kills came before anything had reached the broker"
+    assert len(ended.ever) >= 1_000
+    assert ended.said["retracted"] >= 10
+
+    calmly = asyncio.run(published(bootstrap, calm))
+    unbroken = found(values(calmly[0]), values(calmly[1]))
+    assert unbroken.frictions == truth.frictions
+    assert unbroken.journeys == truth.journeys
+    assert ended.frictions == truth.frictions
+    assert ended.journeys == truth.journeys
+
+    stored = views(bootstrap, prefix, counts(told, frictions, journeys), tmp_path / "killed")
+    assert stored == views(bootstrap, calm, counts(told, *calmly), tmp_path / "calm")
+    assert len(stored["frictions"]) == len(truth.frictions)
+    assert len(stored["journeys"]) == len(truth.journeys)
+    assert stored["contacts"] and stored["touchpoints"]
