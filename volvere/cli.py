@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,7 +93,7 @@ def run(
         done = _loop(whole_job(settings, in_force, at, client, items, bars.show))
     client.close()
     if json:
-        typer.echo(msgspec.json.encode(asdict(done)))
+        typer.echo(msgspec.json.encode(done))
     else:
         show.summary(done)
 
@@ -107,6 +106,8 @@ def convert(
     """Write a file of another format as touchpoints, a JSON line each, to standard output.
 
     What is left out or refused is told on standard error; the rest goes on.
+
+    `volvere convert week.csv --format anonymous-bank > week.jsonl`
     """
     for item in files.read(file, form.value):
         if isinstance(item, Record):
@@ -121,7 +122,12 @@ def send(
     form: In = TOUCHPOINTS_FORMAT,
     kafka: Kafka = None,
 ) -> None:
-    """Send a file's touchpoints to Kafka, each to the partition that owns its customer."""
+    """Send a file's touchpoints to Kafka, each to the partition that owns its customer.
+
+    What is no touchpoint is sent, too: `track` puts it into the dead letters, with the reason.
+
+    `volvere send touchpoints.jsonl --kafka localhost:9092` · `zcat old.gz | volvere send -`
+    """
     from volvere.feed import feed
 
     settings = _outside(load(kafka=kafka), "send")
@@ -130,8 +136,9 @@ def send(
     with worker.broker(settings, create=False) as at:
         fed = _loop(feed(at.bootstrap, items, settings.topic_prefix))
     show.out.print(f"{fed.records:,} records sent, {fed.left_out.total():,} left out, {fed.refused.total():,} refused")
-    for problem in fed.problems:
-        show.err.print(f"refused {problem}", style="red", highlight=False)
+    if fed.unfit:
+        show.out.print(f"{fed.unfit:,} of the sent are no touchpoints: `track` puts them into the dead letters")
+    show.refusals(fed.problems, fed.refused.total() + fed.unfit)
 
 
 @app.command()
@@ -174,7 +181,10 @@ def watch(
     count: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
     json: Annotated[bool, typer.Option("--json", help="the events themselves, a line each")] = False,
 ) -> None:
-    """Show frictions as they happen, until Ctrl-C."""
+    """Show frictions as they happen, until Ctrl-C.
+
+    `volvere watch --kafka localhost:9092` · `volvere watch --from-beginning --count 10 --json`
+    """
     from volvere.watch import watch as events
 
     settings = _outside(load(kafka=kafka), "watch")
@@ -187,7 +197,7 @@ def watch(
                 if json:
                     typer.echo(msgspec.json.encode(event))
                 else:
-                    show.out.print(show.friction_line(event))
+                    show.out.print(show.friction_line(event), soft_wrap=True)
                 seen += 1
                 if seen == count:
                     return
@@ -207,7 +217,7 @@ def query(
     """
     settings = load(clickhouse=clickhouse)
     worker.set_up_logging(settings, "error")
-    if settings.clickhouse_is_embedded and not Path(settings.clickhouse).expanduser().is_dir():
+    if settings.clickhouse_is_embedded and not (Path(settings.clickhouse).expanduser() / "metadata").is_dir():
         raise StoreProblem(
             f"there is no store in {settings.clickhouse}; fill one with `volvere run FILE`, or name it with --clickhouse"
         )
@@ -230,7 +240,10 @@ def demo(
 ) -> None:
     """Show the main job at work: a simulated company, its frictions live, its truth, three questions.
 
-    Everything is embedded and thrown away at the end.
+    Everything is embedded and thrown away at the end. Exit code 1 if a planted trouble was not found, or a
+    near miss was.
+
+    `volvere demo` · `volvere demo --seed 3 --customers 1000 --seconds 30`
     """
     from volvere.demo import demo as show_it
 
@@ -244,7 +257,10 @@ def topics_create(
     kafka: Kafka = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="of new topics; fixed for good")] = None,
 ) -> None:
-    """Create the topics that are missing, and check the others."""
+    """Create the topics that are missing, and check the others. May be run again and again.
+
+    `volvere topics create --kafka localhost:9092 --partitions 12`
+    """
     settings = _outside(load(kafka=kafka, partitions=partitions), "topics create")
     worker.set_up_logging(settings, "error")
     _findings(
@@ -256,7 +272,10 @@ def topics_create(
 
 @topics_app.command("check")
 def topics_check(kafka: Kafka = None) -> None:
-    """Check that every topic is there and as it must be."""
+    """Check that every topic is there and as it must be; changes nothing. Exit code 2 if one is not.
+
+    `volvere topics check --kafka localhost:9092`
+    """
     settings = _outside(load(kafka=kafka), "topics check")
     worker.set_up_logging(settings, "error")
     _findings(topics.check(settings.kafka, settings.partitions, prefix=settings.topic_prefix))
@@ -273,7 +292,12 @@ def _findings(found: list[Finding]) -> None:
 
 @worker_app.command("track")
 def worker_track(kafka: Kafka = None, rules: RulesFile = None) -> None:
-    """Detect frictions: `touchpoints` to `frictions` and `journeys`. Start as many as you like, up to the partitions."""
+    """Detect frictions: `touchpoints` to `frictions` and `journeys`.
+
+    Start as many as you like, up to the number of partitions: they share them.
+
+    `volvere worker track --kafka localhost:9092 --rules mine.toml`
+    """
     settings = _outside(load(kafka=kafka, rules=rules), "worker track")
     worker.set_up_logging(settings)
     in_force = worker.load_rules(settings.rules)
@@ -284,7 +308,10 @@ def worker_track(kafka: Kafka = None, rules: RulesFile = None) -> None:
 
 @worker_app.command("store")
 def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
-    """Copy `touchpoints`, `frictions`, `journeys` and `operations` to ClickHouse."""
+    """Copy `touchpoints`, `frictions`, `journeys` and `operations` to ClickHouse.
+
+    `volvere worker store --kafka localhost:9092 --clickhouse http://localhost:8123`
+    """
     settings = _outside(load(kafka=kafka, clickhouse=clickhouse), "worker store")
     worker.set_up_logging(settings)
     with worker.broker(settings, create=False) as at:
@@ -294,13 +321,18 @@ def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
 
 @worker_app.command("all")
 def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesFile = None) -> None:
-    """Both in one process, with whatever is embedded; prints the broker's address for `send` and `watch`."""
+    """Both in one process, with whatever is embedded; prints the broker's address for `send` and `watch`.
+
+    `volvere worker all` · `volvere worker all --kafka localhost:9092 --clickhouse ./store`
+    """
     settings = load(kafka=kafka, clickhouse=clickhouse, rules=rules)
     worker.set_up_logging(settings)
     in_force = worker.load_rules(settings.rules)
     client = worker.open_store(settings)
     with worker.broker(settings) as at:
-        show.out.print(f"Kafka is at [bold]{at.bootstrap}[/bold]: volvere send FILE --kafka {at.bootstrap}")
+        show.out.print(
+            f"Kafka is at [bold]{at.bootstrap}[/bold]: volvere send FILE --kafka {at.bootstrap}", soft_wrap=True
+        )
         _loop(worker.until_signalled(lambda stop: worker.run_all(settings, in_force, at, client, stop)))
 
 
@@ -350,11 +382,9 @@ def _outside(settings: Settings, command: str) -> Settings:
 def _tell(item: Item) -> None:
     match item:
         case LeftOut(line=line, why=why):
-            show.err.print(f"line {line} left out: {why}", style="dim", highlight=False)
+            show.problem(f"line {line} left out: {why}", "dim")
         case Refused(line=line, field=field, message=message):
-            show.err.print(
-                f"line {line} refused: {field + ': ' if field else ''}{message}", style="red", highlight=False
-            )
+            show.problem(f"line {line} refused: {field + ': ' if field else ''}{message}")
 
 
 PROBLEMS = (FileProblem, SettingsProblem, BrokerProblem, StoreProblem, RulesError, Transient)
@@ -366,10 +396,10 @@ def main() -> None:
     try:
         app()
     except PROBLEMS as e:
-        show.err.print(str(e), style="red", highlight=False, markup=False)
+        show.problem(str(e))
         sys.exit(2)
     except Impossible as e:
-        show.err.print(f"stopped, so that nothing is corrupted: {e}", style="bold red", highlight=False, markup=False)
+        show.problem(f"stopped, so that nothing is corrupted: {e}", "bold red")
         sys.exit(4)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

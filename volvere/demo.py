@@ -18,7 +18,7 @@ from sinks.clickhouse import query
 from volvere.files import Record
 from volvere.run import run
 from volvere.settings import load
-from volvere.show import answer, friction_line, out
+from volvere.show import answer, friction_line, heading, out
 from volvere.simulator import Company, Planted
 from volvere.watch import watch
 from volvere.worker import broker, load_rules, open_store, wall
@@ -48,7 +48,7 @@ async def demo(seed: int, customers: int, days: int, seconds: float) -> bool:
         Record(n, msgspec.json.encode(t), subject_of(t["customer_id"], t.get("contact_id"), t["source"], t["event_id"]))
         for n, t in enumerate(company.touchpoints(), 1)
     ]
-    out.rule(f"[bold]A company with {customers:,} customers over {days} days: {len(lines):,} touchpoints")
+    heading(f"A company with {customers:,} customers over {days} days: {len(lines):,} touchpoints")
     with tempfile.TemporaryDirectory(prefix="volvere-demo-") as folder:
         settings = load(kafka="embedded", clickhouse=str(Path(folder) / "clickhouse"))
         client = open_store(settings)
@@ -64,8 +64,8 @@ async def demo(seed: int, customers: int, days: int, seconds: float) -> bool:
         out.print(f"\n{done.read:,} touchpoints tracked and stored in {done.seconds:.1f} s.\n")
         good = _truth(client, company.planted)
         for title, sql in QUESTIONS.items():
-            out.rule(f"[bold]{title}", align="left")
-            out.print(sql, style="dim", highlight=False)
+            heading(title)
+            out.print(sql, style="dim", highlight=False, soft_wrap=True)
             out.print(answer(*query(client, sql), "table"))
         client.close()
     out.print("\nNext: [bold]volvere run FILE[/bold] on touchpoints of your own, and [bold]volvere --help[/bold].")

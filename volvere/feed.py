@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,12 +24,14 @@ SHOWN = 5
 class Fed:
     """What was sent. ends: partition -> offset after the last record; newest: greatest `occurred_at` (microseconds).
 
-    refused: lines that no record could be made of, by reason; problems: the first of them, for people.
+    refused: lines that no record could be made of, by reason. unfit: records that `track` will refuse.
+    problems: the first of both, for people.
     """
 
     records: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    unfit: int = 0
     problems: list[str] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
     newest: int = 0
@@ -68,14 +69,16 @@ async def feed(
                     sent = await producer.send(topic, value, key=key, partition=partition)
                     waiting.append((partition, sent))
                     fed.records += 1
-                    with contextlib.suppress(Unacceptable):  # `track` is the judge of it
+                    try:
                         fed.newest = max(fed.newest, decode(value, wall()).occurred_at)
+                    except Unacceptable as e:  # `track` is the judge of it; only here its line is known
+                        fed.unfit += 1
+                        _note(fed, line, str(e))
                 case LeftOut(why=why):
                     fed.left_out[why] += 1
                 case Refused(line=line, field=where, message=message, reason=reason, raw=raw):
                     fed.refused[reason] += 1
-                    if len(fed.problems) < SHOWN:
-                        fed.problems.append(f"line {line}: {where + ': ' if where else ''}{message}")
+                    _note(fed, line, f"{where}: {message}" if where else message)
                     headers = [("reason", reason.encode()), ("field", where.encode()), ("message", message.encode())]
                     await producer.send(letters, raw[:900_000], headers=[*headers, ("line", str(line).encode())])
             if len(waiting) >= every:
@@ -89,6 +92,11 @@ async def feed(
     finally:
         await producer.stop()
     return fed
+
+
+def _note(fed: Fed, line: int, problem: str) -> None:
+    if len(fed.problems) < SHOWN:
+        fed.problems.append(f"line {line}: {problem}")
 
 
 async def _acknowledged(waiting: list[tuple[int, asyncio.Future[object]]], fed: Fed) -> None:

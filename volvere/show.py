@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from typing import Any
 
 import msgspec
@@ -17,10 +18,44 @@ from schemas.errors import REASONS
 from sinks.clickhouse import jsonable
 from volvere.run import Progress, Summary
 
-out = Console()
-err = Console(stderr=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read has seen enough: `main` ends the command in peace."""
+        raise BrokenPipeError
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A terminal has a width; a file or a pipe has none, so that nothing is wrapped or cut there."""
+    console = _Console(stderr=stderr)
+    return console if console.is_terminal or "COLUMNS" in os.environ else _Console(stderr=stderr, width=100_000)
+
+
+out = _console()
+err = _console(stderr=True)
 
 COLOURS = {"info": "cyan", "warning": "yellow", "error": "red", "critical": "bold red"}
+
+
+def heading(text: str) -> None:
+    """A line that parts what follows from what came before."""
+    if out.is_terminal:
+        out.rule(Text(text, style="bold"), align="left")
+    else:
+        out.print(Text(f"\n{text}"), soft_wrap=True)
+
+
+def problem(text: str, style: str = "red") -> None:
+    """Something that went wrong, to standard error, word for word: it may hold what a sender wrote."""
+    err.print(Text(text, style=style), soft_wrap=True)
+
+
+def refusals(first: list[str], total: int) -> None:
+    """The first lines that were refused, and how many more there are."""
+    for line in first:
+        problem(f"refused {line}")
+    if total > len(first):
+        problem(f"and {total - len(first):,} more")
 
 
 def friction_line(event: dict[str, Any]) -> Text:
@@ -89,14 +124,13 @@ def summary(done: Summary) -> None:
         table.add_row(f"rows written: {name}", f"{count:,}")
     table.add_row("seconds", f"{done.seconds:.1f}")
     out.print(table)
-    for problem in done.problems:
-        out.print(f"[red]refused[/red] {problem}", markup=True, highlight=False)
     kinds = Table("friction", "standing", box=None, pad_edge=False, header_style="bold")
     kinds.columns[1].justify = "right"
     for kind, count in sorted(done.frictions.items()):
         kinds.add_row(kind, f"{count:,}")
     out.print()
     out.print(kinds if done.frictions else "No friction was found.")
+    refusals(done.problems, done.refused.total())
 
 
 def answer(names: list[str], rows: list[tuple[object, ...]], form: str) -> str | Table:

@@ -198,5 +198,6 @@ def set_up_logging(settings: Settings, level: str | None = None) -> None:
     handler.setFormatter(_Json() if settings.log_format == "json" else plain)
     logging.basicConfig(level=(level or settings.log_level).upper(), handlers=[handler], force=True)
     if settings.log_level != "debug":
-        for name in ("aiokafka", "faust", "mode", "kafka", "streams", "clickhouse_connect", "asyncio"):
+        for name in ("aiokafka", "faust", "mode", "streams", "clickhouse_connect", "asyncio", "urllib3"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what its admin client meets is raised, too
