@@ -7,7 +7,7 @@ identity and digest are made of what is left.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import lru_cache
 
 SECOND = 1_000_000
@@ -25,12 +25,12 @@ _RFC3339 = re.compile(
     re.ASCII,
 )
 _EXPECTED = "expected an RFC 3339 time with zone, such as 2026-03-01T09:30:00Z"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @lru_cache(maxsize=4096)
 def _day(text: str) -> int:
-    return (date.fromisoformat(text).toordinal() - 719_163) * DAY
+    return (date.fromisoformat(text).toordinal() - _EPOCH) * DAY
 
 
 def parse_time(text: object) -> int:
@@ -61,7 +61,15 @@ def parse_time(text: object) -> int:
 
 def format_time(micros: int) -> str:
     """Microseconds to RFC 3339 in UTC; always six digits, so that text sorts as time does."""
-    return (_EPOCH + timedelta(microseconds=micros)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    days, rest = divmod(micros, DAY)
+    seconds, fraction = divmod(rest, SECOND)
+    minutes, s = divmod(seconds, 60)
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{s:02d}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _date(days: int) -> str:
+    return date.fromordinal(days + _EPOCH).isoformat()
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", re.ASCII)

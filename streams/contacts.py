@@ -43,6 +43,7 @@ class Contact(msgspec.Struct):
     ended_by: str | None = None
     reason_code: str | None = None
     transfers: int = 0
+    written: bool = False
     attempt: bool = False
 
     @property
@@ -116,6 +117,8 @@ def _fold_one(key: str, entries: list[Entry]) -> Contact:
                 c.ended = c.ended or e
                 c.ended_by = e.ended_by or c.ended_by
                 c.reason_code = e.reason_code or c.reason_code
+            case "message.received":
+                c.written = True
             case "contact.transferred":
                 c.transfers += 1
             case "contact.refused":

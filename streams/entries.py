@@ -49,7 +49,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 
     The order of the fields is the packed form: new ones go to the end, with a default.
     `replay` and `journey` are ours, not the touchpoint's: whether it came as history, and
-    the number of the journey that it was sealed into (0: not yet).
+    the number of the journey that it was folded into (0: none).
     """
 
     at: int

@@ -34,7 +34,7 @@ MAX_PACKED = 256 * 1024
 NEVER = 2**62
 """A time that does not come."""
 
-_identity = attrgetter("identity")
+_identity = attrgetter("at", "source", "event_id")
 _version = attrgetter("version", "digest")
 
 
@@ -238,6 +238,14 @@ class Facts:
             found.sort(key=_identity)
         return found
 
+    def any_between(self, since: int, until: int) -> bool:
+        """Whether there is an entry from `since` on that lies before `until`."""
+        for entries in self.entries.values():
+            i = bisect_left(entries, since, key=_at)
+            if i < len(entries) and entries[i].at < until:
+                return True
+        return False
+
     def refold(self) -> None:
         """Drop every cached fold, after entries were forgotten."""
         self._groups = self._sorted = None
@@ -268,15 +276,15 @@ _at = attrgetter("at")
 
 def insert(entries: list[Entry], entry: Entry) -> Entry | None:
     """Put an entry in its place. Returns the one that it replaced, itself if it loses, None if it is new."""
-    identity = entry.identity
-    if not entries or entries[-1].identity < identity:
+    if not entries or entries[-1].at < entry.at:
         entries.append(entry)
         return None
+    identity = _identity(entry)
     i = bisect_left(entries, identity, key=_identity)
-    found = entries[i]
-    if found.identity != identity:
+    if i == len(entries) or _identity(entries[i]) != identity:
         entries.insert(i, entry)
         return None
+    found = entries[i]
     if _version(found) >= _version(entry):
         return entry
     entries[i] = entry

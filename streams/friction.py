@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -41,25 +40,18 @@ class Clock:
 
 
 class View:
-    """One subject as detectors read it."""
+    """One subject as detectors read it: contacts by (start, key), and the attempts among them by topic.
+
+    Only attempts whose topic can be relied on have one; no topic is a topic of its own.
+    """
 
     def __init__(self, facts: Facts) -> None:
         self.known = facts.customer_id is not None
         self.contacts: list[Contact] = facts.contacts()
-
-    @cached_property
-    def attempts(self) -> list[Contact]:
-        """Inbound contacts by (start, key)."""
-        return [c for c in self.contacts if c.attempt]
-
-    @cached_property
-    def by_topic(self) -> dict[str | None, list[Contact]]:
-        """Attempts whose topic can be relied on; no topic is a topic of its own."""
-        topics: dict[str | None, list[Contact]] = {}
-        for c in self.attempts:
-            if c.settled:
-                topics.setdefault(c.topic, []).append(c)
-        return topics
+        self.by_topic: dict[str | None, list[Contact]] = {}
+        for c in self.contacts:
+            if c.attempt and c.settled:
+                self.by_topic.setdefault(c.topic, []).append(c)
 
 
 class Friction(msgspec.Struct):

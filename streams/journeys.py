@@ -25,23 +25,27 @@ EXPLICIT_GAP = 90 * DAY
 
 
 class Fold:
-    """The journeys of a subject: `journeys` by number, and which of them an unsealed entry is in."""
+    """The journeys of a subject by number, the number of the one under way, and the explicit ones by their id."""
 
     def __init__(self, facts: Facts) -> None:
         self.subject = facts.subject
         self.journeys = {n: _copy(j) for n, j in facts.sealed.items()}
         self.numbers, self.current = facts.numbers, facts.current
         self.explicit = {j.explicit: j.number for j in self.journeys.values() if j.explicit is not None}
-        self.where: dict[tuple[int, str, str], int] = {}
 
     def of(self, entry: Entry) -> Journey | None:
         """The journey that an entry is in; None where its journey is forgotten or the entry cancelled."""
-        return self.journeys.get(entry.journey or self.where.get(entry.identity, 0))
+        return self.journeys.get(entry.journey)
 
-    def add(self, entries: list[Entry], firsts: set[tuple[int, str, str]], gap: int) -> None:
-        """Fold entries in order of identity. `firsts`: the entries with which a contact begins."""
+    def add(self, entries: list[Entry], firsts: set[int], gap: int) -> None:
+        """Fold entries in order of identity, and write into each the number of its journey.
+
+        firsts: the entries with which a contact begins, by their `id()`. The number of an entry that is
+        not sealed holds until the next fold, which counts in the same order.
+        """
         for e in entries:
             if e.cancelled:
+                e.journey = 0
                 continue
             under_way = self.journeys.get(self.current)
             unbroken = under_way is not None and e.at - under_way.end <= gap
@@ -52,11 +56,11 @@ class Fold:
             else:
                 journey = self._begin(e, implicit_id(self.subject, e), None)
             self.current = journey.number
-            self.where[e.identity] = journey.number
+            e.journey = journey.number
             journey.end = e.at
             journey.last_channel = e.channel
             journey.touchpoints += 1
-            journey.contacts += e.identity in firsts
+            journey.contacts += id(e) in firsts
             journey.replay = e.replay
 
     def _explicit(self, e: Entry, under_way: Journey | None) -> Journey:
@@ -92,7 +96,7 @@ def fold_journeys(facts: Facts, gap: int, until: int | None = None) -> Fold:
     entries = facts.ordered(facts.sealed_to)
     if until is not None:
         entries = [e for e in entries if e.at < until]
-    firsts = {c.first.identity for c in facts.contacts()} if entries else set()
+    firsts = {id(c.first) for c in facts.contacts()} if entries else set()
     fold.add(entries, firsts, gap)
     return fold
 
@@ -101,11 +105,8 @@ def seal(facts: Facts, gap: int, until: int) -> None:
     """Make what was folded from the entries before `until` final. Nothing older is accepted any more."""
     if until <= facts.sealed_to:
         return
-    unsealed = [e for e in facts.ordered(facts.sealed_to) if e.at < until]
-    if unsealed:
+    if facts.any_between(facts.sealed_to, until):
         fold = fold_journeys(facts, gap, until)
-        for e in unsealed:
-            e.journey = fold.where.get(e.identity, 0)
         facts.sealed, facts.numbers, facts.current = fold.journeys, fold.numbers, fold.current
     facts.sealed_to = until
 

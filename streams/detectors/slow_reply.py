@@ -40,6 +40,8 @@ def turns(contact: Contact) -> Iterator[tuple[Entry, Entry | None]]:
 def slow_reply(view: View, rule: SlowReply, clock: Clock) -> Iterator[Friction]:
     """Opens when a turn's first message stays unanswered past the channel's limit; over at the reply."""
     for contact in view.contacts:
+        if not contact.written:
+            continue
         for first, reply in turns(contact):
             limit = rule.limits.get(first.channel)
             if limit is None:
