@@ -154,7 +154,7 @@ AFTER = st.sampled_from((0, MINUTE, HOUR, 8 * DAY, 29 * DAY, 40 * DAY, 200 * DAY
 SEEDS = st.integers(0, 2**32)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(traffic(), AFTER, SEEDS)
 def test_delivery_does_not_matter(touchpoints: list[Normal], after: int, seed: int) -> None:
     """Two deliveries of the same accepted touchpoints end in the same frictions and journeys, whatever happened between.
@@ -196,7 +196,7 @@ def _derived(tracker: Tracker, facts: Facts, now: int) -> tuple[int, list[tuple[
     return clock.due, found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(traffic(size=80), SEEDS)
 def test_forgetting_never_retracts(touchpoints: list[Normal], seed: int) -> None:
     """Without late touchpoints nothing is ever taken back, however many years pass and however much is forgotten."""
