@@ -33,9 +33,17 @@ class Crew:
     _outputs: list[IO[bytes]] = field(default_factory=list)
 
     @property
-    def kills(self) -> list[dict[str, Any]]:
-        """What the killed wrote before the end."""
-        log = self.folder / "kills.jsonl"
+    def signals(self) -> list[dict[str, Any]]:
+        """Who sent itself a signal, where and when, in order."""
+        return self._told("signals.jsonl")
+
+    @property
+    def committed(self) -> int:
+        """Records in all flushes that were committed."""
+        return sum(line["records"] for line in self._told("commits.jsonl"))
+
+    def _told(self, name: str) -> list[dict[str, Any]]:
+        log = self.folder / name
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def start(self, seat: str, *options: str) -> Process:
@@ -46,7 +54,7 @@ class Crew:
         self._outputs.append(output)
         command = [sys.executable, "-m", "tests.faults.worker", "--kafka", self.bootstrap, "--prefix", self.prefix]
         self.running[seat] = subprocess.Popen(
-            [*command, "--log", str(self.folder / "kills.jsonl"), *options],
+            [*command, "--folder", str(self.folder), *options],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,

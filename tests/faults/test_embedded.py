@@ -6,8 +6,7 @@ import asyncio
 from pathlib import Path
 
 from schemas.topics import FRICTIONS, JOURNEYS, TOUCHPOINTS
-from streams.app import TrackConfig
-from tests.faults.week import PARTITIONS, expected, found, published, say, track, values, views, week
+from tests.faults.week import PARTITIONS, config, expected, found, published, say, track, values, views, week
 from volvere.embedded import EmbeddedBroker
 from volvere.topics import create
 
@@ -22,22 +21,7 @@ def test_the_embedded_broker_ends_in_the_same_truth(
     truth = expected(told.items)
     bootstrap, prefix = embedded_broker.bootstrap, topic_prefix
     assert all(f.good for f in create(bootstrap, PARTITIONS, prefix=prefix))
-    asyncio.run(
-        track(
-            TrackConfig(
-                bootstrap=bootstrap,
-                application=prefix,
-                prefix=prefix,
-                transactions=False,
-                trusted=False,
-                ticks=False,
-                session_timeout=4.0,
-                heartbeat_interval=1.0,
-                flush_records=400,
-            ),
-            told.items,
-        )
-    )
+    asyncio.run(track(config(bootstrap, prefix, trusted=False), told.items))
     frictions, journeys = asyncio.run(published(bootstrap, prefix, QUIET_MS))
     ended = found(values(frictions), values(journeys))
     say(f"{len(ended.ever)} frictions, {dict(ended.said)}, {len(ended.journeys)} journeys")

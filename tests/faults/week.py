@@ -39,6 +39,7 @@ from volvere.simulator import Company
 from volvere.worker import tracking, wall
 
 PARTITIONS = 4
+FLUSH_RECORDS = 400
 CHUNKS = 32
 Items = list[files.Record]
 
@@ -144,6 +145,32 @@ async def track(config: TrackConfig, items: Items, ends: dict[int, int] | None =
         assert marks == {fed.newest}, "the comparison needs the same watermark everywhere: did much idle time pass?"
     assert not failed
     return fed
+
+
+def config(bootstrap: str, application: str, *, trusted: bool = True) -> TrackConfig:
+    """A worker in this process, which goes on where others of the application were; its name is the topics' prefix."""
+    return TrackConfig(
+        bootstrap=bootstrap,
+        application=application,
+        prefix=application,
+        transactions=trusted,
+        trusted=trusted,
+        ticks=False,
+        session_timeout=4.0,
+        heartbeat_interval=1.0,
+        flush_records=FLUSH_RECORDS,
+    )
+
+
+def must_be_there_once(frictions: Sequence[Record]) -> None:
+    """No event and no revision of a friction is there twice, and none is in two partitions."""
+    events = [json.loads(record.value or b"") for record in frictions]
+    ids = Counter(event["id"] for event in events)
+    assert not [name for name, count in ids.items() if count > 1]
+    revisions = Counter((event["data"]["friction_id"], event["data"]["revision"]) for event in events)
+    assert not [name for name, count in revisions.items() if count > 1]
+    places = {(e["data"]["friction_id"], r.partition) for e, r in zip(events, frictions, strict=True)}
+    assert len(places) == len({name for name, _ in places})
 
 
 def say(text: str) -> None:
