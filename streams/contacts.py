@@ -24,7 +24,7 @@ CONTACT_SPAN = 30 * DAY
 """How long after its first entry a contact still takes entries."""
 
 
-class Contact(msgspec.Struct):
+class Contact(msgspec.Struct, gc=False):
     """One folded contact. Times: microseconds UTC."""
 
     key: str
@@ -92,8 +92,9 @@ def fold(key: str, entries: Iterable[Entry]) -> list[Contact]:
 
 def _fold_one(key: str, entries: list[Entry]) -> Contact:
     c = Contact(key, entries[0].contact_id, entries, entries[0])
-    started = refused = None
+    first: dict[str, Entry] = {}
     for e in entries:
+        first.setdefault(e.kind, e)
         if e.topic is not None:
             c.topic = e.topic
         if e.queue is not None:
@@ -102,31 +103,18 @@ def _fold_one(key: str, entries: list[Entry]) -> Contact:
             c.agent_id = e.agent_id
         if e.outcome is not None:
             c.outcome = e.outcome
-        match e.kind:
-            case "contact.started":
-                started = started or e
-            case "contact.queued":
-                c.queued = c.queued or e
-            case "contact.answered":
-                c.answered = c.answered or e
-            case "contact.abandoned":
-                c.abandoned = c.abandoned or e
-                c.ended_by = e.ended_by or c.ended_by
-                c.reason_code = e.reason_code or c.reason_code
-            case "contact.ended":
-                c.ended = c.ended or e
-                c.ended_by = e.ended_by or c.ended_by
-                c.reason_code = e.reason_code or c.reason_code
-            case "message.received":
-                c.written = True
-            case "contact.transferred":
-                c.transfers += 1
-            case "contact.refused":
-                refused = refused or e
-            case "contact.resolved":
-                c.resolved = c.resolved or e
-    c.ended = c.ended or c.abandoned or refused
-    c.start = started or entries[0]
+        if e.kind in ("contact.ended", "contact.abandoned"):
+            c.ended_by = e.ended_by or c.ended_by
+            c.reason_code = e.reason_code or c.reason_code
+        elif e.kind == "contact.transferred":
+            c.transfers += 1
+    c.start = first.get("contact.started", entries[0])
+    c.queued = first.get("contact.queued")
+    c.answered = first.get("contact.answered")
+    c.abandoned = first.get("contact.abandoned")
+    c.ended = first.get("contact.ended") or c.abandoned or first.get("contact.refused")
+    c.resolved = first.get("contact.resolved")
+    c.written = "message.received" in first
     begun = c.start.kind
     c.attempt = c.start.direction != "outbound" and (begun.startswith("contact.") or begun == "message.received")
     return c

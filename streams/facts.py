@@ -77,7 +77,7 @@ class Published(msgspec.Struct, array_like=True, gc=False):
     context: Context
 
 
-class Journey(msgspec.Struct, array_like=True):
+class Journey(msgspec.Struct, array_like=True, gc=False):
     """A journey so far. `number` is its name among the facts, which stays when its id changes.
 
     explicit: the `journey_id` that its touchpoints carry; None: it has none.
@@ -109,7 +109,7 @@ class Mark(msgspec.Struct, array_like=True, gc=False):
     merged: bool = False
 
 
-class Packed(msgspec.Struct, array_like=True):
+class Packed(msgspec.Struct, array_like=True, gc=False):
     """The packed form, in order; new fields go to the end, with a default."""
 
     customer_id: str | None

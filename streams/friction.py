@@ -54,7 +54,7 @@ class View:
                 self.by_topic.setdefault(c.topic, []).append(c)
 
 
-class Friction(msgspec.Struct):
+class Friction(msgspec.Struct, gc=False):
     """One difficulty that the facts prove. Times: microseconds UTC.
 
     ends_at: when time alone ends it, while it is open. cause: the touchpoint that completed it.
