@@ -114,6 +114,7 @@ class FrictionEvent(_Wire):
     correlationid: str | None = Field(None, description="the journey")
     data: FrictionData
 
+
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://volvere.example/friction")
 
 
@@ -122,7 +123,9 @@ def anchor(contact_id: str | None, source: str, event_id: str) -> str:
     return f"contact/{contact_id}" if contact_id is not None else f"touchpoint/{source}/{event_id}"
 
 
-def friction_id(kind: str, subject: str, *, contact_id: str | None = None, source: str = "", event_id: str = "") -> UUID:
+def friction_id(
+    kind: str, subject: str, *, contact_id: str | None = None, source: str = "", event_id: str = ""
+) -> UUID:
     """The id of a friction: its kind and its one anchor, a contact or else a touchpoint.
 
     Never the journey, a count or the rule, so that it stays the same whatever else is learnt;

@@ -62,6 +62,11 @@ class Contact(msgspec.Struct, gc=False):
         return self.start.at
 
     @property
+    def resolution(self) -> Entry | None:
+        """The entry that resolved it: `contact.resolved`, else its end if the outcome says so."""
+        return self.resolved or (self.ended if self.outcome == "resolved" else None)
+
+    @property
     def settled(self) -> bool:
         """Its topic can be relied on: it is known, or the contact is over."""
         return self.topic is not None or self.ended is not None

@@ -19,7 +19,7 @@ def agent_disconnect(view: View, rule: AgentDisconnect, clock: Clock) -> Iterato
         ended, answered = call.ended, call.answered
         if ended is None or answered is None or call.ended_by != "agent" or call.start.channel != "voice":
             continue
-        if call.transfers or call.resolved or call.outcome == "resolved":
+        if call.transfers or call.resolution is not None or ended.at < answered.at:
             continue
         talk = ended.at - answered.at
         short = talk < rule.short_call
@@ -32,7 +32,7 @@ def agent_disconnect(view: View, rule: AgentDisconnect, clock: Clock) -> Iterato
             continue
         at = ended.at if short or back is None else back.started_at
         ends_at = at + used.expires_after
-        ways = [(c.resolved.at, "resolved") for c in later if c.resolved]
+        ways = [(c.resolution.at, "resolved") for c in later if c.resolution]
         resolved_at, reason = ending(at, ends_at, ways, clock)
         returned = f"; the customer returned within {format_duration(used.return_within)}" if back else ""
         yield Friction(

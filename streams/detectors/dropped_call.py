@@ -66,7 +66,7 @@ def dropped_call(view: View, rule: DroppedCall, clock: Clock) -> Iterator[Fricti
             ends_at=ends_at,
             resolved_at=resolved_at,
             reason=reason,
-            observed=((at - call.answered.at) / 1e6, "seconds", None),
+            observed=(max(0, at - call.answered.at) / 1e6, "seconds", None),
             threshold=(0, "seconds", None),
             summary=f"A call was cut off by the {call.ended_by or f'network (Q.850 cause {cause})'}{again}",
             evidence=evidence + [("called_again", c.start) for c in back[:1]],

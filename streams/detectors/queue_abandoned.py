@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streams.contacts import Contact
+from streams.entries import Entry
 from streams.friction import Clock, Friction, View, ending
 from streams.rules import QueueAbandoned
 
@@ -21,10 +22,10 @@ def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[
         given_up = contact.abandoned
         if given_up is None or given_up.reason == "callback_accepted":
             continue
-        queued = [e for e in contact.entries if e.kind == "contact.queued" and e.at <= given_up.at]
-        if not queued:
+        queued = _queued(contact, given_up)
+        if queued is None:
             continue
-        wait = given_up.wait_ms * 1000 if given_up.wait_ms is not None else given_up.at - queued[-1].at
+        wait = given_up.wait_ms * 1000 if given_up.wait_ms is not None else given_up.at - queued.at
         if wait <= rule.short_abandon:
             continue
         again = (
@@ -49,7 +50,20 @@ def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[
             observed=(wait / 1e6, "seconds", None),
             threshold=(rule.short_abandon / 1e6, "seconds", None),
             summary=f"Gave up after {wait / 1e6:.3g} s in the queue" + (", again" if again else ""),
-            evidence=[("queued", queued[-1]), ("abandoned", given_up)],
+            evidence=[("queued", queued), ("abandoned", given_up)],
             cause=given_up,
             crossed=1 if again else 0,
         )
+
+
+def _queued(contact: Contact, given_up: Entry) -> Entry | None:
+    """When the wait that was given up began: the first queueing since the last answer, whatever queues it went through."""
+    queued = None
+    for e in contact.entries:
+        if e.at > given_up.at:
+            break
+        if e.kind == "contact.answered":
+            queued = None
+        elif e.kind == "contact.queued":
+            queued = queued or e
+    return queued

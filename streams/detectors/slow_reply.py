@@ -50,7 +50,7 @@ def slow_reply(view: View, rule: SlowReply, clock: Clock) -> Iterator[Friction]:
             if late >= reply.at if reply is not None else not clock.passed(late):
                 continue
             worse = first.at + round(limit * rule.error_factor)
-            bad = reply.at > worse if reply is not None else clock.passed(worse)
+            bad = reply.at >= worse if reply is not None else clock.passed(worse)
             ends_at = late + rule.expires_after
             ways = [(reply.at, "replied")] if reply is not None else []
             resolved_at, reason = ending(late, ends_at, ways, clock)

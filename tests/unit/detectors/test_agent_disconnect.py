@@ -38,6 +38,14 @@ STORIES = (
     Told("resolved later, on the topic", HUNG_UP + """
          1h30m contact.started  chat billing contact=c2
          1h40m contact.resolved chat billing contact=c2""", ("agent_disconnect warning 1m5s..1h40m resolved",)),
+    Told("resolved later, as the record says", HUNG_UP + """
+         1h30m contact.started  chat billing contact=c2
+         1h40m contact.ended    chat billing contact=c2 outcome=resolved""",
+         ("agent_disconnect warning 1m5s..1h40m resolved",)),
+    Told("clocks that differ prove nothing", """
+         0m    contact.started  voice billing contact=c1
+         1m5s  contact.answered voice billing contact=c1
+         1m    contact.ended    voice - contact=c1 by=agent"""),
     Told("resolved later, another topic", HUNG_UP + """
          1h30m contact.started  chat delivery contact=c2
          1h40m contact.resolved chat delivery contact=c2""", OPEN),

@@ -28,6 +28,17 @@ STORIES = (
     Told("just under", QUEUED + "14s999999us contact.abandoned voice - contact=c1"),
     Told("exactly on", QUEUED + "15s contact.abandoned voice - contact=c1"),
     Told("just over", QUEUED + "15s1us contact.abandoned voice - contact=c1", ("queue_abandoned info 15s1us..",)),
+    Told("through two queues", QUEUED + """
+         1m10s contact.queued    voice billing contact=c1 queue=overflow
+         1m13s contact.abandoned voice - contact=c1""", ("queue_abandoned info 1m13s..",)),
+    Told("handed on, and given up at once", QUEUED + """
+         20s   contact.answered  voice billing contact=c1
+         5m    contact.queued    voice billing contact=c1 queue=experts
+         5m5s  contact.abandoned voice - contact=c1"""),
+    Told("handed on, and given up", QUEUED + """
+         20s   contact.answered  voice billing contact=c1
+         5m    contact.queued    voice billing contact=c1 queue=experts
+         5m6s  contact.abandoned voice - contact=c1""", ("queue_abandoned info 5m6s..",)),
     Told("never queued", "0m contact.started voice\n 9m contact.abandoned voice"),
     Told("took the offer of a callback", QUEUED + "5m contact.abandoned voice - contact=c1 reason=callback_accepted"),
     Told("the report knows of a shorter wait", QUEUED + "16s contact.abandoned voice - contact=c1 wait=5s"),

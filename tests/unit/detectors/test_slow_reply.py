@@ -34,6 +34,7 @@ STORIES = (
     Told("a microsecond before the clock says ten times", ASKED, OPEN, until="19m59s999999us"),
     Told("the clock says ten times", ASKED, ("slow_reply error 2m..",), until="20m"),
     Told("a reply just before ten times", _reply("19m59s"), ("slow_reply warning 2m..19m59s replied",)),
+    Told("a reply exactly at ten times", _reply("20m"), ("slow_reply error 2m..20m replied",)),
     Told("a reply after ten times", _reply("20m1us"), ("slow_reply error 2m..20m1us replied",)),
     Told("thanks, after it was resolved", _reply("1m") + """
          2m contact.resolved chat - contact=c1
