@@ -38,9 +38,14 @@ class Crew:
         return self._told("signals.jsonl")
 
     @property
+    def commits(self) -> list[tuple[int, int]]:
+        """Every flush that was committed: its partition and number of records."""
+        return [(line["partition"], line["records"]) for line in self._told("commits.jsonl")]
+
+    @property
     def committed(self) -> int:
-        """Records in all flushes that were committed."""
-        return sum(line["records"] for line in self._told("commits.jsonl"))
+        """Records in all of them."""
+        return sum(records for _, records in self.commits)
 
     def _told(self, name: str) -> list[dict[str, Any]]:
         log = self.folder / name

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -127,3 +128,47 @@ def test_a_worker_that_slept_through_its_time_writes_nothing_any_more(team: Crew
     assert team.committed == fed.records + rest.records
     rest.newest = max(fed.newest, rest.newest)
     must_be_true(team, told, rest, truth)
+
+
+async def visit(team: Crew) -> set[int]:
+    """Join the group as one more member, and leave; gives the partitions that it had."""
+    visitor = AIOKafkaConsumer(
+        team.prefix + TOUCHPOINTS.name,
+        bootstrap_servers=team.bootstrap,
+        group_id=f"{team.prefix}-track",
+        enable_auto_commit=False,
+        session_timeout_ms=4_000,
+        heartbeat_interval_ms=200,
+    )
+    async with asyncio.timeout(30):
+        await visitor.start()
+        try:
+            while not visitor.assignment():
+                await visitor.getmany(timeout_ms=20)
+            return {tp.partition for tp in visitor.assignment()}
+        finally:
+            await visitor.stop()
+
+
+def test_members_that_come_and_go_while_a_worker_is_behind(team: Crew, told: Week, truth: Found) -> None:
+    """A fetch that began before a rebalance must neither be lost nor counted twice after it."""
+    sent = [send(team, told, 0, len(told.chunks)) for _ in range(4)]
+    records = sum(fed.records for fed in sent)
+    team.start("one")
+    team.until(lambda: team.committed, 60)
+    visits = 0
+    while team.committed < records:
+        had, before = asyncio.run(visit(team)), len(team.commits)
+        visits += 1
+        say(f"visit {visits}: {team.committed} of {records} records committed")
+
+        def back(had: set[int] = had, before: int = before) -> bool:
+            whole = all(sum(n for p, n in team.commits if p == q) >= sent[-1].ends[q] for q in had)
+            return whole or any(q in had for q, _ in team.commits[before:])
+
+        team.until(back, 30)
+    assert visits >= 3, "the worker was never behind"
+    team.await_offsets(sent[-1].ends)
+    assert team.stop() == [0]
+    assert team.committed == records
+    must_be_true(team, told, sent[-1], truth)
