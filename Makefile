@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-lock
 
-.PHONY: help setup demo test check lint schemas lock clean
+.PHONY: help setup demo test check lint bench schemas lock clean
 
 help:  ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ lint: setup  ## lint, format, types and layers, without tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup  ## measure track and store on an Apache Kafka of their own (Java and Maven needed)
+	@$(BIN)/python -m tests.bench
 
 schemas: setup  ## generate the JSON Schemas and .env.example anew
 	$(BIN)/python -m schemas.registry

@@ -109,3 +109,11 @@ def test_the_command_reports_drift_and_mends_it(
     assert registry.main([]) == 0
     assert registry.main(["--check"]) == 0
     assert registry.main(["--chekc"]) == 2
+
+
+def test_friction_ids_are_for_good() -> None:
+    """An id that alerting systems have seen never changes under them."""
+    assert str(friction_id("long_wait", "C17", contact_id="pbx-1")) == "e7638c41-0c41-5f3d-8029-f7ecc93713ab"
+    stranger = friction_id("long_wait", "~contact/pbx-1", contact_id="pbx-1")
+    assert str(stranger) == "c1146478-8aa4-5804-92d8-4c74e230b391"
+    assert str(friction_id("slow_reply", "C17", source="s", event_id="e")) == "52ca004c-5085-5e15-a90d-d2c3caead296"
