@@ -12,6 +12,8 @@ import msgspec
 from clickhouse_connect.driver import Client
 from rich.table import Table
 
+import schemas
+from schemas.errors import REASONS
 from schemas.times import DAY, HOUR
 from schemas.touchpoint import subject_of
 from sinks.clickhouse import query
@@ -56,12 +58,17 @@ async def demo(seed: int, customers: int, days: int, seconds: float) -> bool:
             watching = asyncio.ensure_future(_watch(at.bootstrap))
             try:
                 pace = seconds / max(1, len(lines) / 100)
-                done = await run(settings, load_rules(None), at, client, lines, pace=pace)
+                items = [*_broken(), *lines]
+                done = await run(settings, load_rules(None), at, client, items, pace=pace)
             finally:
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
-        out.print(f"\n{done.read:,} touchpoints tracked and stored in {done.seconds:.1f} s.\n")
+        out.print(f"\n{done.rows['touchpoints']:,} touchpoints tracked and stored in {done.seconds:.1f} s.")
+        out.print(f"{done.refused.total()} broken records came with them; the dead-letter topic has each, and why:")
+        for reason, count in sorted(done.refused.items()):
+            out.print(f"  {count:>3}  {REASONS[reason]}", style="dim", highlight=False)
+        out.print()
         good = _truth(client, company.planted)
         for title, sql in QUESTIONS.items():
             heading(title)
@@ -70,6 +77,16 @@ async def demo(seed: int, customers: int, days: int, seconds: float) -> bool:
         client.close()
     out.print("\nNext: [bold]volvere run FILE[/bold] on touchpoints of your own, and [bold]volvere --help[/bold].")
     return good
+
+
+def _broken() -> list[Record]:
+    """The invalid examples: what a bad day's producers send."""
+    found = []
+    for n, path in enumerate(sorted((Path(schemas.__file__).parent / "examples/invalid/touchpoints").glob("*.json"))):
+        example = msgspec.json.decode(path.read_bytes())
+        raw = example["raw"].encode() if "raw" in example else msgspec.json.encode(example["record"])
+        found.append(Record(n, raw, None))
+    return found
 
 
 async def _watch(bootstrap: str) -> None:

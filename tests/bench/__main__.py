@@ -15,8 +15,7 @@ def main(*options: str) -> int:
     try:
         kafka = ApacheKafka(Path(tempfile.mkdtemp(prefix="volvere-kafka-")), heap="1g")
     except KafkaMissing as e:
-        print(f"no benchmark: {e}", file=sys.stderr)
-        return 2
+        sys.exit(f"no benchmark: {e}")
     kafka.start()
     try:
         for what in ("track", "store"):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import typer.main
 
+import schemas
 from sinks.dictionary import OBJECTS
 from streams.detectors import DETECTORS
 from volvere.cli import app
 from volvere.settings import PREFIX, Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_is_an_example() -> None:
+    """The touchpoint that a reader copies is one that is taken."""
+    text = README.partition("```json\n")[2].partition("```")[0]
+    examples = (Path(schemas.__file__).parent / "examples/valid/touchpoints").glob("*.json")
+    assert json.loads(text) in [json.loads(path.read_text(encoding="utf-8")) for path in examples]
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
