@@ -342,7 +342,10 @@ Customers = Annotated[int, typer.Option(min=100, help="of how many customers")]
 
 @bench_app.command("track")
 def bench_track(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, customers: Customers = 50_000) -> None:
-    """One `track` worker over touchpoints that wait on Kafka: touchpoints a second, peak memory."""
+    """One `track` worker over touchpoints that wait on Kafka: touchpoints a second, peak memory.
+
+    `volvere bench track --kafka localhost:9092 --touchpoints 200000`
+    """
     from volvere import bench
 
     settings = _outside(load(kafka=kafka), "bench track")
@@ -352,7 +355,10 @@ def bench_track(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, custo
 
 @bench_app.command("store")
 def bench_store(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, customers: Customers = 50_000) -> None:
-    """The `store` worker, from Kafka's JSON into the full table of a new embedded ClickHouse: touchpoints a second."""
+    """The `store` worker, from Kafka's JSON into the full table of a new embedded ClickHouse: touchpoints a second.
+
+    `volvere bench store --kafka localhost:9092 --touchpoints 200000`
+    """
     from volvere import bench
 
     settings = _outside(load(kafka=kafka), "bench store")
