@@ -104,15 +104,18 @@ class Running:
             self._lines.put(line.rstrip("\n"))
         self._lines.put(None)
 
+    def _tail(self) -> str:
+        return "\n".join(line[:400] for line in self._seen[-20:])
+
     def line(self, wanted: Callable[[str], bool], within: float = 60) -> str:
         """The first line from here on that is wanted; fails when the command ends or says nothing for so long."""
         while True:
             try:
                 line = self._lines.get(timeout=within)
             except queue.Empty:
-                raise AssertionError(f"nothing for {within:g} s after:\n" + "\n".join(self._seen[-40:])) from None
+                raise AssertionError(f"nothing for {within:g} s after:\n" + self._tail()) from None
             if line is None:
-                raise AssertionError(f"ended with {self._process.wait()}:\n" + "\n".join(self._seen[-40:]))
+                raise AssertionError(f"ended with {self._process.wait()}:\n" + self._tail())
             self._seen.append(line)
             if wanted(line):
                 return line
