@@ -160,6 +160,7 @@ def test_members_that_come_and_go_while_a_worker_is_behind(team: Crew, told: Wee
     while team.committed < records:
         had, before = asyncio.run(visit(team)), len(team.commits)
         visits += 1
+        assert visits < 50, f"only {team.committed} of {records} records were ever committed"
         say(f"visit {visits}: {team.committed} of {records} records committed")
 
         def back(had: set[int] = had, before: int = before) -> bool:

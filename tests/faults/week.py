@@ -91,13 +91,15 @@ def _records(told: Sequence[dict[str, Any]], lines: Iterator[int]) -> Iterator[f
 class Found:
     """What stands in the end, in the columns that DESIGN.md section 3 claims, and how it came to be.
 
-    frictions: friction_id -> columns; journeys: (subject, journey_id) -> columns; said: events by type.
+    frictions: friction_id -> columns; journeys: (subject, journey_id) -> columns; said: events by type;
+    ever: all friction ids, the retracted ones as well; newest: the greatest `occurred_at`, where it is known.
     """
 
     frictions: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     journeys: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     said: Counter[str] = field(default_factory=Counter)
     ever: set[str] = field(default_factory=set)
+    newest: int = 0
 
 
 def found(frictions: Sequence[bytes | None], journeys: Sequence[bytes | None]) -> Found:
@@ -127,7 +129,9 @@ def expected(items: Items) -> Found:
         subjects.setdefault(item.subject, Facts(item.subject, t.customer_id)).merge(entry_of(t, digest(t), replay=True))
         newest = max(newest, t.occurred_at)
     looks = [tracker.look(facts, newest, 0, settle=True) for facts in subjects.values()]
-    return found([v for look in looks for v in look.frictions], [v for look in looks for _, v in look.journeys])
+    out = found([v for look in looks for v in look.frictions], [v for look in looks for _, v in look.journeys])
+    out.newest = newest
+    return out
 
 
 async def track(config: TrackConfig, items: Items, ends: dict[int, int] | None = None, newest: int = 0) -> Fed:
