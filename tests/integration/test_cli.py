@@ -20,6 +20,8 @@ from schemas.topics import FACTS, FRICTIONS, JOURNEYS, TOPICS, TOUCHPOINTS
 from tests.command import COMMAND, ask, environment, running, volvere
 from tests.kafka import read_topic
 from volvere.embedded import EmbeddedBroker
+from volvere.settings import load
+from volvere.worker import Broker, load_rules, track_config, tracking
 
 COMMANDS = [
     *("run", "convert", "send", "simulate", "watch", "query", "demo"),
@@ -255,6 +257,32 @@ def test_a_tracker_that_is_stopped_and_another_that_goes_on(
     assert [p for p in planted if p["friction_id"] not in last] == []
     assert "retracted" not in last.values()
     assert read_topic(bootstrap, prefix + FACTS.name, quiet_ms=2_000)
+
+
+def test_a_tracker_that_is_stopped_says_what_it_has_merged(
+    service: dict[str, Any], company: tuple[Path, list[Any]], tmp_path: Path
+) -> None:
+    """With flushes a minute apart, all that was merged is flushed by the stop itself, and nothing before."""
+    file, planted = company
+    settings = load(**service, flush_after_ms=60_000)
+    volvere(tmp_path, "topics", "create", "--partitions", 4, **service)
+    volvere(tmp_path, "send", file, **service)
+    count = len(file.read_text().splitlines())
+
+    async def stopped_in_the_midst() -> tuple[int, int]:
+        config = track_config(settings, Broker(service["kafka"], trusted=False))
+        async with tracking(load_rules(None), config) as app:
+            async with app.host.progress:
+                await app.host.progress.wait_for(lambda: app.host.tally.read == count)
+            before = app.host.tally.flushes
+        return before, app.host.tally.flushes
+
+    before, after = asyncio.run(asyncio.wait_for(stopped_in_the_midst(), 60))
+    assert (before, after) == (0, 4)
+    committed(service, "track", TOUCHPOINTS.name, count)
+    events = read_topic(service["kafka"], service["topic_prefix"] + FRICTIONS.name, quiet_ms=2_000)
+    found = {json.loads(r.value or b"")["data"]["friction_id"] for r in events}
+    assert {p["friction_id"] for p in planted} <= found
 
 
 def test_a_store_that_is_stopped_and_another_that_goes_on(
