@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from schemas.topics import FRICTIONS, JOURNEYS, TOUCHPOINTS
-from tests.faults.week import PARTITIONS, config, expected, found, published, say, track, values, views, week
+from schemas.topics import DEAD_LETTERS, FRICTIONS, JOURNEYS, TOUCHPOINTS
+from tests.faults.week import (
+    PARTITIONS,
+    config,
+    expected,
+    found,
+    must_be_refused_once,
+    published,
+    say,
+    track,
+    values,
+    views,
+    week,
+)
+from tests.kafka import read_topic
 from volvere.embedded import EmbeddedBroker
 from volvere.topics import create
 
@@ -29,7 +42,10 @@ def test_the_embedded_broker_ends_in_the_same_truth(
     assert ended.frictions == truth.frictions
     assert ended.journeys == truth.journeys
 
-    records = {TOUCHPOINTS.name: len(told.items), FRICTIONS.name: len(frictions), JOURNEYS.name: len(journeys)}
+    must_be_refused_once(read_topic(bootstrap, prefix + DEAD_LETTERS.name, quiet_ms=QUIET_MS), told)
+
+    understood = sum(item.subject is not None for item in told.items)
+    records = {TOUCHPOINTS.name: understood, FRICTIONS.name: len(frictions), JOURNEYS.name: len(journeys)}
     stored = views(bootstrap, prefix, records, tmp_path / "store")
     assert {row[0] for row in stored["frictions"]} == set(truth.frictions)
     assert {(row[1], row[0]) for row in stored["journeys"]} == set(truth.journeys)

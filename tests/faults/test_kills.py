@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from schemas.topics import FRICTIONS, JOURNEYS, TOUCHPOINTS
+from schemas.topics import DEAD_LETTERS, FRICTIONS, JOURNEYS, TOUCHPOINTS
 from streams.publish import POINTS
 from tests.faults.crew import Crew, crew
 from tests.faults.week import (
@@ -26,6 +26,7 @@ from tests.faults.week import (
     config,
     expected,
     found,
+    must_be_refused_once,
     must_be_there_once,
     published,
     say,
@@ -35,7 +36,7 @@ from tests.faults.week import (
     week,
 )
 from tests.faults.worker import UNFLUSHED
-from tests.kafka import ApacheKafka, Record
+from tests.kafka import ApacheKafka, Record, read_topic
 from volvere.feed import Fed, feed
 from volvere.topics import create
 
@@ -98,7 +99,7 @@ def play(team: Crew, told: Week) -> Fed:
 def counts(told: Week, frictions: list[Record], journeys: list[Record]) -> dict[str, int]:
     """How many records there are of each topic."""
     return {
-        TOUCHPOINTS.name: len(told.items),
+        TOUCHPOINTS.name: sum(item.subject is not None for item in told.items),
         FRICTIONS.name: len(frictions),
         JOURNEYS.name: len(journeys),
     }
@@ -124,6 +125,7 @@ def test_kills_at_every_point_change_nothing(apache_kafka: ApacheKafka, topic_pr
 
     frictions, journeys = asyncio.run(published(bootstrap, prefix))
     must_be_there_once(frictions)
+    must_be_refused_once(read_topic(bootstrap, prefix + DEAD_LETTERS.name), told)
     ended = found(values(frictions), values(journeys))
     say(f"{len(ended.ever)} frictions, {dict(ended.said)}, {len(ended.journeys)} journeys")
     hidden = asyncio.run(aborted(bootstrap, prefix + FRICTIONS.name))
