@@ -16,6 +16,7 @@ is derived, sent or retracted any more.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -100,8 +101,9 @@ class Tracker:
         floors = facts.floors
         self.forget(facts, derived)
         look.packed = self._pack(facts, derived, clock.due)
-        if facts.capped and facts.floors != floors:  # what was cut off is over
+        if facts.capped and facts.floors != floors:  # what was cut off is over, and need not be remembered
             self._diff_frictions(facts, self.derive(facts, clock), fold, recorded_at, look)
+            facts.published = self._above(facts)
             look.packed = facts.pack(clock.due)
         look.due = clock.due
         return look
@@ -132,17 +134,14 @@ class Tracker:
                     said.append((key, what, gone, None, gone.state == "retracted"))
         # What opens is said before what ends, so that a group never looks closed in between.
         said.sort(key=lambda x: (x[2].state != "open", x[2].opened_at, x[0]))
-        for _, what, after, f, corrected in said:
-            self._say(facts, what, after, f, corrected, recorded_at, look)
-
-    def _say(
-        self, facts: Facts, what: str, p: Published, f: Friction | None, corrected: bool, recorded_at: int, look: Look
-    ) -> None:
-        group = sum(
-            x.state == "open" and x.mode == "live" and _incident(x) == _incident(p) for x in facts.published.values()
-        )
-        look.frictions.append(friction_event(facts.subject, what, p, f, group, corrected, recorded_at, self.generation))
-        look.kinds.append((p.kind, what, p.severity))
+        if said:
+            going_on = Counter(_incident(p) for p in published.values() if p.state == "open" and p.mode == "live")
+        for _, what, p, f, corrected in said:
+            group = going_on[_incident(p)]
+            look.frictions.append(
+                friction_event(facts.subject, what, p, f, group, corrected, recorded_at, self.generation)
+            )
+            look.kinds.append((p.kind, what, p.severity))
 
     def _unchanged(self, p: Published, f: Friction) -> bool:
         return (
@@ -360,8 +359,15 @@ class Tracker:
         while len(packed) > MAX_PACKED and keep > 1:
             keep //= 2
             self._cap(facts, keep, derived)
+            said, facts.published = facts.published, self._above(facts)  # what the cap ends makes room as well
             packed = facts.pack(due)
+            facts.published = said
         return packed
+
+    def _above(self, facts: Facts) -> dict[str, Published]:
+        """What was said and still can change."""
+        lines = {d.kind: _floor(facts.floors, d) + reach for d, _, reach in self._detectors}
+        return {key: p for key, p in facts.published.items() if p.opened_at >= lines[p.kind]}
 
 
 def _floor(floors: dict[str, int], detector: Detector) -> int:
