@@ -195,14 +195,14 @@ class _Json(logging.Formatter):
 
 
 def set_up_logging(settings: Settings, level: str | None = None) -> None:
-    """Logs to standard error. level: of a command that ends by itself; what goes wrong in it is raised, so that
-    what libraries say on the way (a coordinator that is not there yet, a connection tried again) helps nobody.
-    """
+    """Logs to standard error; the libraries' own chatter only from errors on."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s", "%H:%M:%S")
     handler.setFormatter(_Json() if settings.log_format == "json" else plain)
     logging.basicConfig(level=(level or settings.log_level).upper(), handlers=[handler], force=True)
     if settings.log_level != "debug":
         for name in ("aiokafka", "faust", "mode", "streams", "clickhouse_connect", "asyncio", "urllib3"):
-            logging.getLogger(name).setLevel(logging.CRITICAL if level else logging.ERROR)
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # topics are made before all else, by calls that raise
+            logging.getLogger(name).setLevel(logging.ERROR)
+        # Its calls raise what they log; and a new Kafka has no coordinator for the first second, which is no error.
+        for name in ("kafka", "aiokafka.consumer.group_coordinator"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
