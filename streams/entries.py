@@ -7,6 +7,8 @@ twice is once. A cancelled entry is kept, so that it goes on winning, but nobody
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from schemas.touchpoint import Normal
@@ -39,6 +41,7 @@ FAMILIES = {
 """The first word of a kind to its family; what is not listed belongs to the family "other"."""
 
 
+@lru_cache(maxsize=1024)
 def family_of(kind: str) -> str:
     """The family of a kind, known or not."""
     return FAMILIES.get(kind.partition(".")[0], "other")

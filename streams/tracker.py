@@ -56,6 +56,8 @@ class Tracker:
 
     def __init__(self, rules: Rules, generation: int = 1) -> None:
         self.rules, self.generation = rules, generation
+        self._named = rules.named
+        self._off = frozenset(name for name, rule in rules.named.items() if rule.mode == "off")
         self._detectors = [(d, getattr(rules, d.kind), d.reach(getattr(rules, d.kind))) for d in DETECTORS]
         time = rules.time
         self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
@@ -77,7 +79,7 @@ class Tracker:
             found += [
                 (detector.kind, friction)
                 for friction in detector.detect(view, rule, clock)
-                if friction.opened_at >= floor and self.rules.named[friction.rule_id].mode != "off"
+                if friction.opened_at >= floor and friction.rule_id not in self._off
             ]
         return found
 
@@ -134,8 +136,8 @@ class Tracker:
                     said.append((key, what, gone, None, gone.state == "retracted"))
         # What opens is said before what ends, so that a group never looks closed in between.
         said.sort(key=lambda x: (x[2].state != "open", x[2].opened_at, x[0]))
-        if said:
-            going_on = Counter(_incident(p) for p in published.values() if p.state == "open" and p.mode == "live")
+        alive = published.values() if said else ()
+        going_on = Counter(_incident(p) for p in alive if p.state == "open" and p.mode == "live")
         for _, what, p, f, corrected in said:
             group = going_on[_incident(p)]
             look.frictions.append(
@@ -152,11 +154,11 @@ class Tracker:
             and p.crossed == f.crossed
             and p.state == ("open" if f.resolved_at is None else "resolved")
             and p.final_at == (f.ends_at if f.resolved_at is None else f.resolved_at)
-            and p.mode == self.rules.named[f.rule_id].mode
+            and p.mode == self._named[f.rule_id].mode
         )
 
     def _publish(self, facts: Facts, kind: str, f: Friction, before: Published | None, fold: Fold) -> Published:
-        rule = self.rules.named[f.rule_id]
+        rule = self._named[f.rule_id]
         journey = fold.of(f.place)
         contact, e = f.contact, f.entry
         return Published(
@@ -198,7 +200,7 @@ class Tracker:
             return self._ended(facts, before, "forgotten") if before.state == "open" else None  # frozen
         if facts.capped:  # what the cap cut off may have been what it needs
             return self._ended(facts, before, "forgotten") if before.state == "open" else None
-        if before.rule_digest == self.rules.named[before.rule_id].digest:
+        if before.rule_digest == self._named[before.rule_id].digest:
             return msgspec.structs.replace(
                 before,
                 revision=before.revision + 1,
@@ -265,7 +267,7 @@ class Tracker:
                 look.journeys.append((name, value))
 
     def _count(self, journey: Journey, rule_id: str) -> None:
-        rule = self.rules.named[rule_id]
+        rule = self._named[rule_id]
         if rule.mode == "live":
             journey.frictions += 1
             journey.weight += rule.weight
@@ -371,7 +373,7 @@ class Tracker:
 
 
 def _floor(floors: dict[str, int], detector: Detector) -> int:
-    return max(floors.get(family, 0) for family in detector.reads)
+    return max([floors.get(family, 0) for family in detector.reads]) if floors else 0
 
 
 def _opened(found: tuple[str, Friction]) -> int:
