@@ -85,9 +85,18 @@ def parse_duration(text: object) -> int:
     return round(float(match[1]) * unit)
 
 
+def about(micros: int) -> str:
+    """A length of time as a person would say it: "44 s", "6.3 min", "4.4 h", "12 d"."""
+    for unit, size in (("d", 2 * DAY), ("h", 2 * HOUR), ("min", 2 * MINUTE), ("s", 0)):
+        if micros >= size:
+            one = _UNITS[unit]
+            return f"{micros / one:.{0 if micros >= 10 * one else 1}f} {unit}".replace(".0 ", " ")
+    return "0 s"
+
+
 def format_duration(micros: int) -> str:
     """Microseconds as the shortest whole text that `parse_duration` reads back."""
     for unit, size in (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND)):
         if micros % size == 0 and (micros or unit == "s"):
             return f"{micros // size}{unit}"
-    return f"{micros / 1000:g}ms"
+    return f"{micros // 1000}ms" if micros % 1000 == 0 else f"{micros / 1000}ms"

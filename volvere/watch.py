@@ -30,6 +30,10 @@ async def watch(bootstrap: str, prefix: str = "", *, beginning: bool = False) ->
         raise BrokerProblem(f"no Kafka broker answers at {bootstrap} ({e}); start it, or set VOLVERE_KAFKA") from None
     try:
         async for record in consumer:
-            yield msgspec.json.decode(record.value)
+            try:
+                event = msgspec.json.decode(record.value or b"")
+            except msgspec.DecodeError:
+                continue  # not one of ours
+            yield event
     finally:
         await consumer.stop()

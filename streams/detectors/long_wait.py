@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from schemas.times import about
 from streams.friction import Clock, Friction, View, ending
 from streams.rules import LongWait
 
@@ -48,7 +49,7 @@ def long_wait(view: View, rule: LongWait, clock: Clock) -> Iterator[Friction]:
             reason=ended_because,
             observed=(waited / 1e6, "seconds", None),
             threshold=(limit / 1e6, "seconds", None),
-            summary=f"Waited {'more than ' if over is None else ''}{waited / 1e6:.4g} s on {contact.start.channel}",
+            summary=f"Waited {'more than ' if over is None else ''}{about(waited)} on {contact.start.channel}",
             evidence=[("queued" if contact.queued else "started", begin)] + ([(reason, over)] if over else []),
             cause=over or begin,
             crossed=rule.error_factor if bad else 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from schemas.times import about
 from streams.contacts import Contact
 from streams.entries import Entry
 from streams.friction import Clock, Friction, View, ending
@@ -49,7 +50,7 @@ def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[
             reason=reason,
             observed=(wait / 1e6, "seconds", None),
             threshold=(rule.short_abandon / 1e6, "seconds", None),
-            summary=f"Gave up after {wait / 1e6:.3g} s in the queue" + (", again" if again else ""),
+            summary=f"Gave up after {about(wait)} in the queue" + (", again" if again else ""),
             evidence=[("queued", queued), ("abandoned", given_up)],
             cause=given_up,
             crossed=1 if again else 0,

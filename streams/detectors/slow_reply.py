@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.times import format_duration
+from schemas.times import about
 from streams.contacts import Contact
 from streams.entries import Entry
 from streams.friction import Clock, Friction, View, ending
@@ -55,7 +55,7 @@ def slow_reply(view: View, rule: SlowReply, clock: Clock) -> Iterator[Friction]:
             ways = [(reply.at, "replied")] if reply is not None else []
             resolved_at, reason = ending(late, ends_at, ways, clock)
             waited = reply.at - first.at if reply is not None else (worse if bad else late) - first.at
-            after = f"A reply took {format_duration(waited // 1000 * 1000)}" if reply is not None else "No reply"
+            after = f"A reply took {about(waited)}" if reply is not None else "No reply"
             yield Friction(
                 rule_id="slow_reply",
                 contact=None,
@@ -67,7 +67,7 @@ def slow_reply(view: View, rule: SlowReply, clock: Clock) -> Iterator[Friction]:
                 reason=reason,
                 observed=(waited / 1e6, "seconds", None),
                 threshold=(limit / 1e6, "seconds", None),
-                summary=f"{after} on {first.channel}; expected within {format_duration(limit)}",
+                summary=f"{after} on {first.channel}; expected within {about(limit)}",
                 evidence=[("received", first)] + ([("replied", reply)] if reply else []),
                 cause=reply or first,
                 crossed=rule.error_factor if bad else 1,

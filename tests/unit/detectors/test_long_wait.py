@@ -78,4 +78,4 @@ def test_what_the_event_says() -> None:
     assert (data["contact_id"], data["channel"], data["queue"], data["topic"]) == ("c1", "voice", "invoices", "billing")
     assert (data["observed"]["value"], data["threshold"]["value"], data["observed"]["unit"]) == (175, 120, "seconds")
     assert [e["role"] for e in data["evidence"]] == ["queued", "answered"]
-    assert data["summary"] == "Waited 175 s on voice"
+    assert data["summary"] == "Waited 2.9 min on voice"
