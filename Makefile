@@ -49,7 +49,7 @@ lock: setup  ## resolve the dependencies anew: requirements.lock
 	python3 -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra embedded --extra dev \
-		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+		--generate-hashes --no-annotate --no-header \
 		pyproject.toml --output-file requirements.lock
 
 clean:  ## remove what was made, except data
