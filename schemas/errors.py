@@ -45,6 +45,7 @@ REASONS = {
     "missing_field": "a required field is absent",
     "invalid_field": "a field has a wrong type or value",
     "future": "occurred_at lies after the time of arrival",
+    "misplaced": "the record was forwarded again and again, and is not with its owner",
     "unpublishable": "what follows from the record does not fit into one Kafka message",
 }
 """Every reason for which a record is refused, with its meaning."""

@@ -17,6 +17,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -35,7 +36,10 @@ from streams.transport import Batch
 CONTROL = b"\xffcontrol"
 """The control record's key: not UTF-8, so that no subject can have it."""
 FORWARDED = "volvere-forwarded"
-LIVE = 4_096
+"""Header of a forwarded record: how often it was. More than once only after the partition count has changed."""
+MAX_FORWARDS = 3
+MAX_LETTER_KEY = 64 * 1024
+LIVE = 2_048
 """Subjects kept unpacked a partition, besides those that are changed."""
 YIELD_EVERY = 128
 REPLAY_AFTER = DAY
@@ -160,7 +164,10 @@ class Partition:
                 if packed is not None:
                     facts = unpack(subject, packed)
                 elif (owner := partition_of(subject, partitions)) != self.number:
-                    self._forward(owner, key, record)
+                    try:
+                        self._forward(owner, key, record)
+                    except Unacceptable as e:
+                        self._refuse(record, e)
                     continue
             at = t.occurred_at
             watermark = max(watermark, min(at, appended) - disorder)
@@ -193,25 +200,33 @@ class Partition:
             ("offset", str(record.offset).encode()),
             ("time", format_time(record.timestamp * 1000).encode()),
         ]
-        value = record.value
-        room = MAX_MESSAGE - len(record.key or b"") - sum(len(k) + len(v) for k, v in headers) - 1024
+        key, value = record.key, record.value
+        if key is not None and len(key) > MAX_LETTER_KEY:
+            headers.append(("truncated_key", str(len(key)).encode()))
+            key = key[:MAX_LETTER_KEY]
+        room = MAX_MESSAGE - len(key or b"") - sum(len(k) + len(v) for k, v in headers) - 1024
         if value is not None and len(value) > room:
             headers.append(("truncated", str(len(value)).encode()))
             value = value[:room]
-        self.letters.append((record.key, value, headers))
+        self.letters.append((key, value, headers))
 
     def _forward(self, owner: int, key: bytes, record: Any) -> None:
-        if any(name == FORWARDED for name, _ in record.headers):
-            raise Impossible(
-                f"offset {record.offset} of partition {self.number} was forwarded here, but belongs to {owner}"
+        hops = 1 + max((_count(value) for name, value in record.headers if name == FORWARDED), default=0)
+        if hops > MAX_FORWARDS:
+            raise Unacceptable("misplaced", f"forwarded {hops - 1} times, and still not with its owner, {owner}")
+        headers = [(name, value) for name, value in record.headers if name != FORWARDED]
+        headers.append((FORWARDED, str(hops).encode()))
+        size = len(key) + len(record.value) + sum(len(name.encode()) + len(value or b"") for name, value in headers)
+        if size > MAX_MESSAGE:
+            raise Unacceptable(
+                "unpublishable", f"{size:,} bytes with key and headers; expected {MAX_MESSAGE:,} at most"
             )
-        headers = [*record.headers, (FORWARDED, str(self.number).encode())]
         self.forwarded.append((owner, (key, record.value, headers)))
         self.tally.forwarded += 1
 
     def idle(self, until: int) -> None:
         """Everything appended up to `until` (processing time) is merged: that much time has passed."""
-        if until > self.clock:
+        if 0 < self.clock < until:  # before the first record no time passes: it may come from 1999
             self.watermark += until - self.clock
             self.clock = until
 
@@ -227,9 +242,13 @@ class Partition:
         async with self.lock:
             if self.dead or not (self.pending or self.due or settle):
                 return
-            outbox = await self._compose(settle)
-            await self.publisher.write(outbox, self._point)
-            await self._point("before install")
+            try:
+                outbox = await self._compose(settle)
+                await self.publisher.write(outbox, self._point)
+                await self._point("before install")
+            except BaseException:  # cancelled, too: what was composed would be missing from the next flush
+                self.dead = True
+                raise
             self.control = _decode_control(outbox.control[1] or b"")
             self.tally.flushes += 1
             self._evict()
@@ -300,9 +319,14 @@ class Partition:
             heapq.heappush(self.timers, (look.due, key))
 
     def _evict(self) -> None:
-        for subject in list(self.live)[: max(0, len(self.live) - LIVE)]:
+        for subject in list(islice(self.live, max(0, len(self.live) - LIVE))):
             if subject not in self.dirty:
                 del self.live[subject]
+
+
+def _count(value: bytes | None) -> int:
+    """The number in a header that anybody may have written."""
+    return int(value) if value is not None and value.isdigit() and len(value) < 4 else 0
 
 
 def replace_control(control: Control, offset: int, watermark: int, clock: int) -> Control:
