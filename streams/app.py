@@ -37,6 +37,11 @@ log = logging.getLogger("volvere.track")
 BARRIER = b"\xffbarrier"
 """Key of the record that ends a restore on a broker whose high watermarks cannot be trusted."""
 
+CLAIM_WITHIN = 30.0
+"""Seconds for claiming: a rebalance waits for it no longer either."""
+STALLED = 60.0
+"""Seconds in which a restore must come further."""
+
 
 def _wall() -> int:
     return time.time_ns() // 1000
@@ -89,6 +94,9 @@ class TrackApp(faust.App):
     """A Faust app with the record-batch transport and a host for it."""
 
     host: TrackHost
+
+    def _create_directories(self) -> None:
+        """Nothing is kept on disk."""
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -193,7 +201,8 @@ class TrackHost:
         assert self._shared is not None
         if self.config.transactions:
             producer = self._producer(f"{self.config.application}-{number}")
-            return Transactional(producer, self._shared, self.topics, self.group)
+            within = self.config.transaction_timeout_ms / 1000
+            return Transactional(producer, self._shared, self.topics, self.group, within)
         return Ordered(self._shared, self.topics, self._commit)
 
     async def _commit(self, number: int, offset: int) -> None:
@@ -204,6 +213,8 @@ class TrackHost:
         partition.dead = True
         if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
+        for known in (self._waiting_since, self._last_records, self._at_end):
+            known.pop(number, None)
         self._spawn(self._close(partition.publisher))
 
     async def _close(self, publisher: Publisher) -> None:
@@ -227,10 +238,11 @@ class TrackHost:
         async with self._claiming:
             if self.app.consumer_generation_id != generation or self._rejoining():
                 return
-            if self.config.trusted:
-                await self._examine(new)
-            publishers = {number: self._publisher(number) for number in new}
-            await asyncio.gather(*(publisher.start() for publisher in publishers.values()))
+            async with asyncio.timeout(CLAIM_WITHIN):
+                if self.config.trusted:
+                    await self._examine(new)
+                publishers = {number: self._publisher(number) for number in new}
+                await asyncio.gather(*(publisher.start() for publisher in publishers.values()))
         restored, records = await self._restore(publishers)
         if self.app.consumer_generation_id != generation:
             for publisher in publishers.values():
@@ -395,8 +407,10 @@ class TrackHost:
         try:
             await partition.flush(settle)
         except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
-            if not partition.dead:
+            if self.partitions.get(partition.number) is partition:
                 self.fatal(e)
+        if partition.dead:
+            return
         self._waiting_since.pop(partition.number, None)
         if partition.pending:
             self._arm(partition)
@@ -412,10 +426,11 @@ class TrackHost:
         self._spawn(self._notify())
         raise error
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -434,16 +449,17 @@ class TrackHost:
                 until = self._idle_until(partition)
                 if until is not None:
                     partition.idle(until)
-                    if partition.due:
-                        await self.flush(partition)
+                    if partition.due:  # shielded: who stops the clock does not stop a flush
+                        await asyncio.shield(self._spawn(self.flush(partition)))
 
     def _idle_until(self, partition: Partition) -> int | None:
         """Processing time (microseconds) up to which everything appended is merged; None: not at the end."""
         end = self.consumer.ends.get(TP(self.names.source, partition.number))
         if end is None or partition.pending:
             return None
-        if self.config.trusted:
-            return end.at_ms * 1000 if end.position >= end.highwater and partition.offset >= end.position else None
+        if self.config.trusted:  # the position may be past what was handed out: markers of transactions are no records
+            merged = partition.offset >= self.consumer.handed.get(TP(self.names.source, partition.number), 0)
+            return end.at_ms * 1000 if end.position >= end.highwater and merged else None
         quiet = time.monotonic() - self._last_records.get(partition.number, 0.0) >= self.config.idle_end
         return self.config.now() if quiet else None
 
@@ -454,17 +470,21 @@ class TrackHost:
 
         mark: the input's greatest `occurred_at`; no more time will pass, so it is the last watermark.
         """
-        async with self.progress:
-            await self.progress.wait_for(
-                lambda: (
-                    self._ended
-                    or all(n in self.partitions and self.partitions[n].offset >= end for n, end in ends.items())
+        held: list[Partition] = []
+        while not held or any(self.partitions.get(p.number) is not p for p in held):  # it changed hands: again
+            async with self.progress:
+                await self.progress.wait_for(
+                    lambda: (
+                        self._ended
+                        or all(n in self.partitions and self.partitions[n].offset >= end for n, end in ends.items())
+                    )
                 )
-            )
-        if self._ended:
-            raise Impossible("the tracker has ended before its input was read")
-        for partition in list(self.partitions.values()):
-            if partition.number in ends or partition.state:
+            if self._ended:
+                raise Impossible("the tracker has ended before its input was read")
+            held = [p for p in self.partitions.values() if p.number in ends or p.state]
+            if not held:
+                return
+            for partition in held:
                 partition.watermark = max(partition.watermark, mark)
                 await self.flush(partition, settle=True)
 
@@ -477,8 +497,12 @@ def _partition_count(reader: AIOKafkaConsumer, topic: str) -> int:
 async def _until(reader: AIOKafkaConsumer, partitions: list[TopicPartition], ends: dict[TopicPartition, int]) -> Any:
     """The records of some partitions up to their ends, yielding to the event loop in between."""
     left = set(partitions)
+    came = time.monotonic()
     while left:
+        if time.monotonic() - came > STALLED:
+            raise Impossible(f"{sorted(left)}: nothing could be read for {STALLED:g} s, and the end is not reached")
         for tp, records in (await reader.getmany(*left, timeout_ms=200, max_records=2_000)).items():
+            came = time.monotonic()
             for record in records:
                 if record.offset < ends[tp]:
                     yield record

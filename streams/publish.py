@@ -9,12 +9,15 @@ in a flush ends the process: what Kafka holds then is what a successor reads.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+
+from schemas.errors import Impossible
 
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 """Key, value, headers."""
@@ -91,17 +94,30 @@ class Topics:
 
 
 class Transactional:
-    """One flush, one transaction. `forwarder`: an ordinary producer, shared by the partitions."""
+    """One flush, one transaction. `forwarder`: an ordinary producer, shared by the partitions. `within`: seconds."""
 
-    def __init__(self, producer: AIOKafkaProducer, forwarder: AIOKafkaProducer, topics: Topics, group: str) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, forwarder: AIOKafkaProducer, topics: Topics, group: str, within: float
+    ) -> None:
         self.producer, self.forwarder, self.topics, self.group = producer, forwarder, topics, group
+        self.within = within
 
     async def start(self) -> None:
         """Fence the old owner and end its open transaction."""
         await self.producer.start()
 
     async def write(self, outbox: Outbox, at: Hook) -> None:
-        """Forward, then everything else in one transaction."""
+        """Forward, then everything else in one transaction. Impossible where that takes too long."""
+        try:
+            async with asyncio.timeout(self.within):  # the producer itself would try for ever
+                await self._write(outbox, at)
+        except TimeoutError:
+            raise Impossible(
+                f"partition {outbox.partition}: a flush took longer than the {self.within:g} s that a transaction may; "
+                "the broker did not answer, or this worker slept and was fenced meanwhile"
+            ) from None
+
+    async def _write(self, outbox: Outbox, at: Hook) -> None:
         q, producer = outbox.partition, self.producer
         await _forward(self.forwarder, self.topics.source, outbox)
         await producer.begin_transaction()

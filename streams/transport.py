@@ -106,6 +106,7 @@ class BatchConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self.epoch = 0
         self.ends: dict[TP, End] = {}
+        self.handed: dict[TP, int] = {}  # the position after the last batch that was handed out
         self._last_generation: int | None = None
 
     @property
@@ -134,6 +135,7 @@ class BatchConsumer(Consumer):
                     position, at_end = max(end.position, position), end.position >= end.highwater
                 if epoch != self.epoch:
                     return
+                self.handed[tp] = position
                 yield tp, self._message(tp, last, Batch(epoch, part, position, at_end), generation)
         if epoch == self.epoch:
             self.ends = fetched.ends
@@ -169,7 +171,7 @@ class BatchConsumer(Consumer):
 
     def _new_epoch(self) -> None:
         self.epoch += 1
-        self.ends = {}
+        self.ends, self.handed = {}, {}
 
     async def wait_empty(self) -> None:
         """Flush instead of waiting for acknowledgements."""
