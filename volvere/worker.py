@@ -110,26 +110,34 @@ async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]
     gc.set_threshold(50_000, 20, 100)
     log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
     await app.host.start()
+    watching = asyncio.ensure_future(_watch(app))
     try:
         await app.start()
         yield app
     finally:
+        watching.cancel()
         await app.stop()
         await app.host.stop()
+
+
+async def _watch(app: TrackApp) -> None:
+    """A stream processor that crashed is fatal, too; without it a run would wait for ever."""
+    await app._crashed.wait()
+    reason = getattr(app, "_crash_reason", None)
+    with contextlib.suppress(Exception):  # for whom it is fatal has been told
+        app.host.fatal(reason or Impossible("the stream processor ended by itself"))
 
 
 async def run_track(rules: Rules, config: TrackConfig, stop: asyncio.Event) -> None:
     """Track until stopped; what is merged then is flushed. Ends the process where it cannot go on."""
     async with tracking(rules, config) as app:
-        crashed = asyncio.ensure_future(app._crashed.wait())
         stopped = asyncio.ensure_future(stop.wait())
         ticks = asyncio.ensure_future(app.host.tick())
-        done, left = await asyncio.wait({crashed, stopped, ticks}, return_when=asyncio.FIRST_COMPLETED)
+        done, left = await asyncio.wait({stopped, ticks}, return_when=asyncio.FIRST_COMPLETED)
         for task in left:
             task.cancel()
         if stopped not in done:
-            reason = getattr(app, "_crash_reason", None) if crashed in done else ticks.exception()
-            app.host.fatal(reason or Impossible("the stream processor ended by itself"))
+            app.host.fatal(ticks.exception() or Impossible("the stream processor ended by itself"))
 
 
 def open_store(settings: Settings, fresh: bool = False) -> Client:
