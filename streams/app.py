@@ -282,12 +282,16 @@ class TrackHost:
             ends = await reader.end_offsets(states)
             count = _partition_count(reader, self.names.source)
             begins = await reader.beginning_offsets(states)
-            wanted = [tp for tp in states if ends[tp] > begins[tp]]
-            for tp in wanted:
-                reader.seek(tp, max(begins[tp], ends[tp] - 8))
-            async for record in _until(reader, wanted, ends):
-                if record.key == CONTROL:
-                    read_control(record.value, count)
+            wanted, tail = {tp for tp in states if ends[tp] > begins[tp]}, 8
+            while wanted:  # a flush that was aborted may lie on top of the last one: look further back
+                for tp in wanted:
+                    reader.seek(tp, max(begins[tp], ends[tp] - tail))
+                seen = {tp for tp in wanted if begins[tp] >= ends[tp] - tail}
+                async for record in _until(reader, list(wanted), ends):
+                    if record.key == CONTROL:
+                        read_control(record.value, count)
+                        seen.add(TopicPartition(record.topic, record.partition))
+                wanted, tail = wanted - seen, tail * 64
 
     @contextlib.asynccontextmanager
     async def _reader_for(self, numbers: list[int]) -> Any:
