@@ -26,7 +26,7 @@ from faust.types import TP
 from schemas.errors import Impossible
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
 from streams.facts import CODEC
-from streams.partition import CONTROL, Control, Names, Partition, Tally, read_control
+from streams.partition import CONTROL, ROOM, Control, Names, Partition, Tally, read_control
 from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send, settle
 from streams.rules import Rules
 from streams.tracker import Tracker
@@ -249,6 +249,8 @@ class TrackHost:
                 await self._close(publisher)
             return
         self.partitions.update(restored)
+        for partition in self.partitions.values():
+            partition.room = ROOM // len(self.partitions)
         took = time.monotonic() - started
         log.info("claimed partitions %s; %d state records in %.2f s", new, records, took)
         await self._notify()

@@ -12,8 +12,6 @@ to be equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from schemas.friction import anchor
@@ -72,54 +70,76 @@ class Contact(msgspec.Struct, gc=False):
         return self.topic is not None or self.ended is not None
 
 
-def contact_key(entry: Entry) -> str | None:
-    """What the entries of one contact share: the name of its anchor; None: part of no contact."""
-    if entry.contact_id is not None or entry.kind.startswith("contact."):
-        return anchor(entry.contact_id, entry.source, entry.event_id)
-    return None
+ContactKey = str | tuple[int, str, str]
 
 
-def fold(key: str, entries: Iterable[Entry]) -> list[Contact]:
+def contact_key(entry: Entry) -> ContactKey | None:
+    """What the entries of one contact share: its id, else an identity; None: part of no contact."""
+    if entry.contact_id is not None:
+        return entry.contact_id
+    return entry.identity if entry.kind.startswith("contact.") else None
+
+
+def fold(entries: list[Entry]) -> list[Contact]:
     """The contacts under one key, from its entries in order of identity."""
+    if entries[-1].at <= entries[0].at + CONTACT_SPAN and not any(e.cancelled for e in entries):
+        return [_fold_one(entries)]
     contacts: list[Contact] = []
     run: list[Entry] = []
     for entry in entries:
         if entry.cancelled:
             continue
         if run and entry.at > run[0].at + CONTACT_SPAN:
-            contacts.append(_fold_one(key, run))
+            contacts.append(_fold_one(run))
             run = []
         run.append(entry)
     if run:
-        contacts.append(_fold_one(key, run))
+        contacts.append(_fold_one(run))
     return contacts
 
 
-def _fold_one(key: str, entries: list[Entry]) -> Contact:
-    c = Contact(key, entries[0].contact_id, entries, entries[0])
+def _fold_one(entries: list[Entry]) -> Contact:
     first: dict[str, Entry] = {}
+    topic = queue = agent_id = outcome = ended_by = reason_code = None
+    transfers = 0
     for e in entries:
-        first.setdefault(e.kind, e)
+        kind = e.kind
+        if kind not in first:
+            first[kind] = e
         if e.topic is not None:
-            c.topic = e.topic
+            topic = e.topic
         if e.queue is not None:
-            c.queue = e.queue
+            queue = e.queue
         if e.agent_id is not None:
-            c.agent_id = e.agent_id
+            agent_id = e.agent_id
         if e.outcome is not None:
-            c.outcome = e.outcome
-        if e.kind in ("contact.ended", "contact.abandoned"):
-            c.ended_by = e.ended_by or c.ended_by
-            c.reason_code = e.reason_code or c.reason_code
-        elif e.kind == "contact.transferred":
-            c.transfers += 1
-    c.start = first.get("contact.started", entries[0])
-    c.queued = first.get("contact.queued")
-    c.answered = first.get("contact.answered")
-    c.abandoned = first.get("contact.abandoned")
-    c.ended = first.get("contact.ended") or c.abandoned or first.get("contact.refused")
-    c.resolved = first.get("contact.resolved")
-    c.written = "message.received" in first
-    begun = c.start.kind
-    c.attempt = c.start.direction != "outbound" and (begun.startswith("contact.") or begun == "message.received")
-    return c
+            outcome = e.outcome
+        if kind in ("contact.ended", "contact.abandoned"):
+            ended_by = e.ended_by or ended_by
+            reason_code = e.reason_code or reason_code
+        elif kind == "contact.transferred":
+            transfers += 1
+    begin = entries[0]
+    start = first.get("contact.started", begin)
+    abandoned = first.get("contact.abandoned")
+    begun = start.kind.startswith("contact.") or start.kind == "message.received"
+    return Contact(
+        anchor(begin.contact_id, begin.source, begin.event_id),
+        begin.contact_id,
+        entries,
+        start,
+        topic,
+        queue,
+        agent_id,
+        first.get("contact.queued"),
+        first.get("contact.answered"),
+        abandoned,
+        first.get("contact.ended") or abandoned or first.get("contact.refused"),
+        first.get("contact.resolved"),
+        outcome,
+        ended_by,
+        reason_code,
+        transfers,
+        "message.received" in first,
+        begun and start.direction != "outbound",
+    )

@@ -8,6 +8,7 @@ twice is once. A cancelled entry is kept, so that it goes on winning, but nobody
 from __future__ import annotations
 
 from functools import lru_cache
+from sys import intern
 
 import msgspec
 
@@ -47,6 +48,21 @@ def family_of(kind: str) -> str:
     return FAMILIES.get(kind.partition(".")[0], "other")
 
 
+class Details(msgspec.Struct, array_like=True, gc=False):
+    """What few touchpoints have; apart, because a million entries would carry the room for it."""
+
+    product: str | None
+    asset_id: str | None
+    release: str | None
+    score: float | None
+    scale: str | None
+    amount: str | None
+    currency: str | None
+    element: str | None
+    x: float | None
+    y: float | None
+
+
 class Entry(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one touchpoint. Times: microseconds UTC.
 
@@ -80,16 +96,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     journey_id: str | None = None
     ref: str | None = None
     due_at: int | None = None
-    product: str | None = None
-    asset_id: str | None = None
-    release: str | None = None
-    score: float | None = None
-    scale: str | None = None
-    amount: str | None = None
-    currency: str | None = None
-    element: str | None = None
-    x: float | None = None
-    y: float | None = None
+    details: Details | None = None
 
     @property
     def identity(self) -> tuple[int, str, str]:
@@ -97,23 +104,27 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
         return (self.at, self.source, self.event_id)
 
 
+_NONE = (None,) * len(Details.__struct_fields__)
+
+
 def entry_of(t: Normal, digest: int, replay: bool) -> Entry:
-    """Reduce a touchpoint in normal form."""
+    """Reduce a touchpoint in normal form. What many entries share is one object in memory."""
+    details = (t.product, t.asset_id, t.release, t.score, t.scale, t.amount, t.currency, t.element, t.x, t.y)
     return Entry(
         t.occurred_at,
-        t.source,
+        intern(t.source),
         t.event_id,
-        t.kind,
-        t.channel,
+        intern(t.kind),
+        intern(t.channel),
         t.version,
         digest,
         t.cancelled,
         replay,
         0,
-        t.contact_id,
-        t.topic,
-        t.agent_id,
-        t.queue,
+        t.contact_id and intern(t.contact_id),
+        t.topic and intern(t.topic),
+        t.agent_id and intern(t.agent_id),
+        t.queue and intern(t.queue),
         t.direction,
         t.ended_by,
         t.reason,
@@ -125,14 +136,5 @@ def entry_of(t: Normal, digest: int, replay: bool) -> Entry:
         t.journey_id,
         t.ref,
         t.due_at,
-        t.product,
-        t.asset_id,
-        t.release,
-        t.score,
-        t.scale,
-        t.amount,
-        t.currency,
-        t.element,
-        t.x,
-        t.y,
+        None if details == _NONE else Details(*details),
     )

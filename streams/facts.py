@@ -22,7 +22,7 @@ from operator import attrgetter
 import msgspec
 
 from schemas.errors import Impossible
-from streams.contacts import Contact, contact_key, fold
+from streams.contacts import Contact, ContactKey, contact_key, fold
 from streams.entries import Entry, family_of
 
 CODEC = 1
@@ -164,8 +164,8 @@ class Facts:
         self.published: dict[str, Published] = {}
         self.sealed: dict[int, Journey] = {}
         self.marks: dict[str, Mark] = {}
-        self._groups: dict[str, list[Entry]] | None = None
-        self._contacts: dict[str, list[Contact]] = {}
+        self._groups: dict[ContactKey, list[Entry]] | None = None
+        self._contacts: dict[ContactKey, list[Contact]] = {}
         self._sorted: list[Contact] | None = None
 
     def merge(self, entry: Entry) -> bool:
@@ -182,6 +182,8 @@ class Facts:
         if elsewhere is not None:
             other, replaced = elsewhere
             self.entries[other].remove(replaced)
+            if not self.entries[other]:
+                del self.entries[other]
         if replaced is not None:
             entry.journey = replaced.journey
         if entry.at > self.newest:
@@ -215,11 +217,11 @@ class Facts:
             floor = self.floors.get("contact", 0)
             for key, entries in groups.items():
                 if key not in folded:
-                    folded[key] = [c for c in fold(key, entries) if c.newest >= floor]
+                    folded[key] = [c for c in fold(entries) if c.newest >= floor]
             self._sorted = sorted((c for cs in folded.values() for c in cs), key=lambda c: (c.start.at, c.key))
         return self._sorted
 
-    def groups(self) -> dict[str, list[Entry]]:
+    def groups(self) -> dict[ContactKey, list[Entry]]:
         """The entries of each contact key, in order of identity, cancelled ones included."""
         if self._groups is None:
             self._groups = {}
@@ -245,6 +247,11 @@ class Facts:
             if i < len(entries) and entries[i].at < until:
                 return True
         return False
+
+    @property
+    def size(self) -> int:
+        """How many entries it holds."""
+        return sum(map(len, self.entries.values()))
 
     def refold(self) -> None:
         """Drop every cached fold, after entries were forgotten."""

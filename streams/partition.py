@@ -17,7 +17,6 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -39,8 +38,8 @@ FORWARDED = "volvere-forwarded"
 """Header of a forwarded record: how often it was. More than once only after the partition count has changed."""
 MAX_FORWARDS = 3
 MAX_LETTER_KEY = 64 * 1024
-LIVE = 2_048
-"""Subjects kept unpacked a partition, besides those that are changed."""
+ROOM = 1_000_000
+"""Entries kept unpacked a worker, about 600 bytes each with all that belongs to them, besides those of subjects that are changed."""
 YIELD_EVERY = 128
 REPLAY_AFTER = DAY
 """A touchpoint that comes later than this after it happened is history, and pages nobody."""
@@ -127,6 +126,7 @@ class Partition:
         self.state, self.control, self.tally, self._now, self._at = state, control, tally, now, at
         self.offset, self.watermark, self.clock = control.offset, control.watermark, control.clock
         self.live: dict[str, Facts] = {}
+        self.room = ROOM
         self.dirty: set[str] = set()
         self.letters: list[Record] = []
         self.forwarded: list[tuple[int, Record]] = []
@@ -300,10 +300,8 @@ class Partition:
         outbox: Outbox,
     ) -> None:
         key = subject.encode()
-        facts = self.live.get(subject)
-        if facts is None:
-            facts = unpack(subject, self.state[key])
-            self.live[subject] = facts
+        facts = self.live.pop(subject, None) or unpack(subject, self.state[key])
+        self.live[subject] = facts  # the latest at the end
         look = self.tracker.look(facts, now, recorded_at, settle)
         frictions.extend((key, value, []) for value in look.frictions)
         journeys.extend((f"{subject}\n{name}".encode(), value, []) for name, value in look.journeys)
@@ -319,8 +317,11 @@ class Partition:
             heapq.heappush(self.timers, (look.due, key))
 
     def _evict(self) -> None:
-        for subject in list(islice(self.live, max(0, len(self.live) - LIVE))):
-            if subject not in self.dirty:
+        """Keep the latest subjects unpacked, as many as there is room for their entries."""
+        room = self.room
+        for subject, facts in reversed(list(self.live.items())):
+            room -= facts.size
+            if room < 0 and subject not in self.dirty:
                 del self.live[subject]
 
 

@@ -23,7 +23,7 @@ from hashlib import blake2b
 import msgspec
 
 from schemas.times import FUTURE_TOLERANCE, SECOND
-from streams.contacts import contact_key
+from streams.contacts import ContactKey, contact_key
 from streams.detectors import DETECTORS
 from streams.entries import Entry
 from streams.events import cause_of, friction_event, journey_snapshot
@@ -94,7 +94,9 @@ class Tracker:
         clock = Clock(now)
         retired = clock.passed(facts.newest + self.longest)
         derived = self.derive(facts, clock)
-        fold = fold_journeys(facts, self.rules.time.inactivity_gap)
+        gap = self.rules.time.inactivity_gap
+        seal(facts, gap, facts.newest - self.slack)
+        fold = fold_journeys(facts, gap)
         look = Look([], [], [], None, NEVER)
         self._diff_frictions(facts, derived, fold, recorded_at, look)
         self._diff_journeys(facts, derived, fold, clock, settle or retired, look)
@@ -185,9 +187,9 @@ class Tracker:
                 queue=contact.queue if contact else e.queue,
                 agent_id=contact.agent_id if contact else e.agent_id,
                 topic=contact.topic if contact else e.topic,
-                product=e.product,
-                asset_id=e.asset_id,
-                release=e.release,
+                product=e.details.product if e.details else None,
+                asset_id=e.details.asset_id if e.details else None,
+                release=e.details.release if e.details else None,
             ),
         )
 
@@ -275,11 +277,11 @@ class Tracker:
     # -- forget
 
     def forget(self, facts: Facts, derived: list[tuple[str, Friction]]) -> None:
-        """Seal and drop what no accepted touchpoint can change any more."""
+        """Drop what no accepted touchpoint can change any more."""
         newest = facts.newest
-        seal(facts, self.rules.time.inactivity_gap, newest - self.slack)
-        families = facts.entries.keys() | self.horizons.keys()
-        self._drop_below(facts, {f: newest - self.horizons.get(f, self.slack) for f in families}, derived)
+        if any(entries[0].at < newest - self.horizons.get(f, self.slack) for f, entries in facts.entries.items()):
+            families = facts.entries.keys() | self.horizons.keys()
+            self._drop_below(facts, {f: newest - self.horizons.get(f, self.slack) for f in families}, derived)
         if max(len(facts.sealed), *map(len, facts.entries.values()), 0) > MAX_ENTRIES:
             self._cap(facts, MAX_ENTRIES, derived)
 
@@ -300,8 +302,6 @@ class Tracker:
         self, facts: Facts, floors: dict[str, int], derived: list[tuple[str, Friction]], together: bool = True
     ) -> None:
         """Raise the floors and drop what lies below; `together`: contacts and pairs go by their newest entry."""
-        if not any(entries and entries[0].at < floors.get(f, 0) for f, entries in facts.entries.items()):
-            return  # a floor says what was forgotten: where nothing was, it may stay
         floors = {**facts.floors, **{f: max(floor, facts.floors.get(f, 0)) for f, floor in floors.items()}}
         lives_to = _lives_to if together else _at
         kept: set[tuple[int, str, str]] = set()
@@ -313,7 +313,7 @@ class Tracker:
             for e in all_entries(facts):
                 if e.ref is not None:
                     paired[e.ref] = max(paired.get(e.ref, 0), _lives_to(e))
-        cut: set[str | None] = set()
+        cut: set[ContactKey | None] = set()
         if not together:  # the rest of a contact would tell another story than the whole
             cut = {contact_key(e) for f, entries in facts.entries.items() for e in entries if e.at < floors.get(f, 0)}
             cut.discard(None)

@@ -372,6 +372,8 @@ def _loop(work: Any) -> Any:
         import uvloop
     except ImportError:
         return asyncio.run(work)
+    # The policy, too: the thread of the Kafka consumer makes a loop of its own.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     return uvloop.run(work)
 
 

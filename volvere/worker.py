@@ -107,7 +107,7 @@ async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]
     """A running `track`, flushed and stopped at the end."""
     app = build(rules, config)
     # Facts make no cycles, but many objects: at the default thresholds looking for cycles takes a quarter of the time.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
     log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
     await app.host.start()
     watching = asyncio.ensure_future(_watch(app))

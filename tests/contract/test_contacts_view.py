@@ -19,7 +19,7 @@ from schemas.times import DAY, MINUTE, SECOND, format_time, parse_time
 from schemas.touchpoint import digest, subject_of
 from sinks import rows
 from sinks.clickhouse import query
-from streams.contacts import Contact, contact_key, fold
+from streams.contacts import Contact, ContactKey, contact_key, fold
 from streams.entries import Entry, entry_of
 from tests.contract.conftest import ARRIVED, Table, tail, touchpoint_row
 from volvere.files import Record, read
@@ -286,12 +286,12 @@ def folded(sent: list[dict[str, Any]]) -> list[tuple[object, ...]]:
             known[entry.identity] = entry
     out = []
     for subject, entries in subjects.items():
-        groups: dict[str, list[Entry]] = {}
+        groups: dict[ContactKey, list[Entry]] = {}
         for identity in sorted(entries):
             key = contact_key(entries[identity])
             if key is not None:
                 groups.setdefault(key, []).append(entries[identity])
-        out += [row_of(subject, contact) for key, group in groups.items() for contact in fold(key, group)]
+        out += [row_of(subject, contact) for group in groups.values() for contact in fold(group)]
     return sorted(out, key=repr)
 
 

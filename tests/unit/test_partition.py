@@ -19,7 +19,7 @@ from schemas.times import DAY, MINUTE, SECOND
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import Normal, plain
 from streams.facts import CODEC, MAX_ENTRIES, MAX_PACKED, due_of
-from streams.partition import CONTROL, FORWARDED, LIVE, YIELD_EVERY, Control, Names, Partition, Tally, read_control
+from streams.partition import CONTROL, FORWARDED, YIELD_EVERY, Control, Names, Partition, Tally, read_control
 from streams.publish import POINTS, Hook, Outbox, Record
 from streams.tracker import Tracker
 from streams.transport import Batch
@@ -481,12 +481,12 @@ def test_a_flush_lets_others_have_their_turn() -> None:
     assert len(turns) >= 5
 
 
-def test_what_is_kept_unpacked_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_unpacked_is_bounded() -> None:
     """Memory grows with what is remembered, not with who ever called."""
-    monkeypatch.setattr("streams.partition.LIVE", 50)
     desk = Desk()
+    desk.partition.room = 50
     desk.tell(many(200))
-    assert LIVE > 50 and len(desk.partition.live) == 50
+    assert len(desk.partition.live) == 50
     for n, t in enumerate(many(40)):
         desk.tell([t, *story(f"{n + 1}h page.viewed web", name=f"p{n}")])
     assert len(desk.partition.live) <= 52

@@ -21,8 +21,8 @@ LIBRARIES = set(
     "__future__ abc bisect collections contextlib copy dataclasses decimal enum fractions functools hashlib heapq "
     "itertools json math operator re statistics string struct tomllib types typing uuid zlib msgspec pydantic schemas".split()
 )
-ARGUED = {"rules": {"importlib.resources"}}
-"""By module: the default rules are a file of the package, as constant as the code beside it."""
+ARGUED = {"rules": {"importlib.resources"}, "entries": {"sys.intern"}}
+"""By module: the default rules are a file of the package, as constant as the code beside it; interning changes no value."""
 
 BUILTINS = {"open", "input", "print", "exec", "eval", "__import__", "breakpoint"}
 CLOCKS = {"datetime.now", "datetime.today", "datetime.utcnow", "date.today", "uuid.uuid1", "uuid.uuid4"}
@@ -43,7 +43,7 @@ def _imports(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute, so that they can be read"
             module = node.module or ""
-            out += [f"{module}.{alias.name}" for alias in node.names] if module == "streams" else [module]
+            out += [f"{module}.{alias.name}" for alias in node.names] if module in ("streams", "sys") else [module]
     return out
 
 
