@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn, cast
 
 import faust
@@ -61,9 +62,8 @@ def _die(_: BaseException) -> None:
 class TrackConfig:
     """Where and how `track` runs. Times in seconds unless named otherwise.
 
-    trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka). ticks: whether idle
-    time passes (not over a file). generation: of a state that does not exist yet. at, fatal, now: what tests and
-    the wiring may replace.
+    trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka).
+    generation: of a state that does not exist yet. at, fatal, now: what tests and the wiring may replace.
     """
 
     bootstrap: str
@@ -71,7 +71,6 @@ class TrackConfig:
     prefix: str = ""
     transactions: bool = True
     trusted: bool = True
-    ticks: bool = True
     generation: int = 1
     session_timeout: float = 15.0
     heartbeat_interval: float = 3.0
@@ -471,25 +470,31 @@ class TrackHost:
 
     # -- files
 
+    def _read_to(self, ends: dict[int, int]) -> bool:
+        at = {n: p.offset for n, p in self.partitions.items()}
+        return self._ended or all(n in at and at[n] >= end for n, end in ends.items())
+
     async def finish(self, ends: dict[int, int], mark: int) -> None:
         """Wait until the records up to `ends` (partition -> offset after the last) are merged, then flush for the last time.
 
-        mark: the input's greatest `occurred_at`; no more time will pass, so it is the last watermark.
+        What was in the wrong partition and had to be forwarded is waited for, too. mark: the input's greatest `occurred_at`; no more time will pass, so it is the last watermark.
         """
         held: list[Partition] = []
         while not held or any(self.partitions.get(p.number) is not p for p in held):  # it changed hands: again
             async with self.progress:
-                await self.progress.wait_for(
-                    lambda: (
-                        self._ended
-                        or all(n in self.partitions and self.partitions[n].offset >= end for n, end in ends.items())
-                    )
-                )
+                await self.progress.wait_for(partial(self._read_to, ends))
             if self._ended:
                 raise Impossible("the tracker has ended before its input was read")
             held = [p for p in self.partitions.values() if p.number in ends or p.state]
             if not held:
                 return
+            for partition in held:
+                await self.flush(partition)
+            forwarded = {n: end for (topic, n), end in self.topics.ends.items() if topic == self.names.source}
+            if any(end > ends.get(n, 0) for n, end in forwarded.items()):
+                ends = {n: max(ends.get(n, 0), forwarded.get(n, 0)) for n in ends | forwarded}
+                held = []
+                continue
             for partition in held:
                 partition.watermark = max(partition.watermark, mark)
                 await self.flush(partition, settle=True)

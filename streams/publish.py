@@ -81,7 +81,8 @@ async def settle(sent: Sent, ends: dict[tuple[str, int], int]) -> None:
     """Await the broker's acknowledgements; `ends`: (topic, partition) -> the offset after what was written."""
     for future, count in sent:
         written = await future
-        ends[written.topic, written.partition] = written.offset + count
+        at = (written.topic, written.partition)
+        ends[at] = max(ends.get(at, 0), written.offset + count)
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Transactional:
 
     async def _write(self, outbox: Outbox, at: Hook) -> None:
         q, producer = outbox.partition, self.producer
-        await _forward(self.forwarder, self.topics.source, outbox)
+        await _forward(self.forwarder, self.topics, outbox)
         await producer.begin_transaction()
         await at("before publish")
         sent: Sent = []
@@ -161,7 +162,7 @@ class Ordered:
     async def write(self, outbox: Outbox, at: Hook) -> None:
         """Forward, publish, remember, acknowledge."""
         q, producer = outbox.partition, self.producer
-        await _forward(producer, self.topics.source, outbox)
+        await _forward(producer, self.topics, outbox)
         await at("before publish")
         for topic, records in outbox.published.items():
             await settle(await send(producer, topic, q, records), self.topics.ends)
@@ -180,14 +181,13 @@ class Ordered:
         """Nothing: the producer is shared."""
 
 
-async def _forward(producer: AIOKafkaProducer, topic: str, outbox: Outbox) -> None:
+async def _forward(producer: AIOKafkaProducer, topics: Topics, outbox: Outbox) -> None:
     """Send misplaced records to their owners, acknowledged before the flush commits.
 
     Outside the transaction: merging is idempotent, and inside it would tie partitions together.
     """
     sent = [
-        await producer.send(topic, value, key=key, partition=to, headers=headers)
+        (await producer.send(topics.source, value, key=key, partition=to, headers=headers), 1)
         for to, (key, value, headers) in outbox.forwarded
     ]
-    for future in sent:
-        await future
+    await settle(sent, topics.ends)

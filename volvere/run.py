@@ -68,7 +68,7 @@ async def run(
     """
     started = time.monotonic()
     failed: list[BaseException] = []
-    config = track_config(settings, at, ticks=False, generation=generation(client), fatal=failed.append)
+    config = track_config(settings, at, generation=generation(client), fatal=failed.append)
     worker, stop = store(settings, at.bootstrap, client), asyncio.Event()
     storing = asyncio.ensure_future(worker.run(stop))
     progress = Progress()

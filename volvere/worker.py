@@ -82,16 +82,16 @@ def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
         yield Broker(bootstrap, trusted)
 
 
-def track_config(settings: Settings, at: Broker, **changes: Any) -> TrackConfig:
+def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConfig:
     """How `track` runs, from the settings."""
     values: dict[str, Any] = {
-        "bootstrap": at.bootstrap,
+        "bootstrap": kafka.bootstrap,
         "application": settings.application,
         "prefix": settings.topic_prefix,
-        "transactions": at.trusted if settings.transactions == "auto" else settings.transactions == "on",
-        "trusted": at.trusted,
-        "session_timeout": settings.session_timeout_s if at.trusted else EMBEDDED_SESSION,
-        "heartbeat_interval": settings.heartbeat_interval_s if at.trusted else EMBEDDED_SESSION / 4,
+        "transactions": kafka.trusted if settings.transactions == "auto" else settings.transactions == "on",
+        "trusted": kafka.trusted,
+        "session_timeout": settings.session_timeout_s if kafka.trusted else EMBEDDED_SESSION,
+        "heartbeat_interval": settings.heartbeat_interval_s if kafka.trusted else EMBEDDED_SESSION / 4,
         "transaction_timeout_ms": settings.transaction_timeout_ms,
         "flush_records": settings.flush_records,
         "flush_bytes": settings.flush_bytes,

@@ -163,7 +163,6 @@ def config(bootstrap: str, application: str, *, trusted: bool = True) -> TrackCo
         prefix=application,
         transactions=trusted,
         trusted=trusted,
-        ticks=False,
         session_timeout=4.0,
         heartbeat_interval=1.0,
         flush_records=FLUSH_RECORDS,

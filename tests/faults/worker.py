@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import streams.partition
@@ -86,7 +85,7 @@ def main() -> None:
         become_newer()
     fate = Fate(args.folder, args.point, args.nth, signal.Signals[args.signal])
     with broker(settings, create=False) as at:
-        config = replace(track_config(settings, at), at=fate)
+        config = track_config(settings, at, at=fate)
         asyncio.run(until_signalled(lambda stop: run_track(parse_rules(), config, stop)))
 
 
