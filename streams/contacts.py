@@ -70,14 +70,14 @@ class Contact(msgspec.Struct, gc=False):
         return self.topic is not None or self.ended is not None
 
 
-ContactKey = str | tuple[int, str, str]
+ContactKey = str | tuple[str, str]
 
 
 def contact_key(entry: Entry) -> ContactKey | None:
-    """What the entries of one contact share: its id, else an identity; None: part of no contact."""
+    """What the entries of one contact share: its id, else source and event id; None: part of no contact."""
     if entry.contact_id is not None:
         return entry.contact_id
-    return entry.identity if entry.kind.startswith("contact.") else None
+    return (entry.source, entry.event_id) if entry.kind.startswith("contact.") else None
 
 
 def fold(entries: list[Entry]) -> list[Contact]:
