@@ -135,8 +135,7 @@ class Partition:
         self.flushing = 0
         self.dead = False
         self.lock = asyncio.Lock()
-        self.timers = [(due_of(packed), key) for key, packed in state.items()]
-        heapq.heapify(self.timers)
+        self.timers = _timers(state)
 
     # -- merging
 
@@ -285,8 +284,7 @@ class Partition:
             self.names.dead_letters: letters,
         }
         if len(self.timers) > 2 * len(self.state) + 1_000:
-            self.timers = [(due_of(packed), key) for key, packed in self.state.items()]
-            heapq.heapify(self.timers)
+            self.timers = _timers(self.state)
         return outbox
 
     def _look(
@@ -323,6 +321,13 @@ class Partition:
             room -= facts.size
             if room < 0 and subject not in self.dirty:
                 del self.live[subject]
+
+
+def _timers(state: dict[bytes, bytes]) -> list[tuple[int, bytes]]:
+    """A heap of (time of the next look, key)."""
+    timers = [(due_of(packed), key) for key, packed in state.items()]
+    heapq.heapify(timers)
+    return timers
 
 
 def _count(value: bytes | None) -> int:

@@ -198,9 +198,8 @@ class Tracker:
         if before.state == "retracted" or before.reason in ("rule_changed", "forgotten"):
             return None
         detector, _, reach = next(d for d in self._detectors if d[0].kind == before.kind)
-        if before.opened_at < _floor(facts.floors, detector) + reach:
-            return self._ended(facts, before, "forgotten") if before.state == "open" else None  # frozen
-        if facts.capped:  # what the cap cut off may have been what it needs
+        frozen = before.opened_at < _floor(facts.floors, detector) + reach
+        if frozen or facts.capped:  # what the cap cut off may have been what it needs
             return self._ended(facts, before, "forgotten") if before.state == "open" else None
         if before.rule_digest == self._named[before.rule_id].digest:
             return msgspec.structs.replace(
