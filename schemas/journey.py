@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.friction import Count
-from schemas.touchpoint import Id, Time, Word
+from schemas.touchpoint import Currency, Id, Outcome, Time, Word
 
 
 class JourneySnapshot(BaseModel):
@@ -28,6 +29,16 @@ class JourneySnapshot(BaseModel):
     contacts: Count = Field(description="contacts that begin in it")
     first_channel: Word
     last_channel: Word
+    path: Annotated[list[Word], Field(max_length=20)] = Field(
+        default_factory=list, description="its channels in order, equal neighbours once; the first 20"
+    )
+    outcome: Outcome | None = Field(None, description="the latest that is known")
+    amounts: dict[Currency, Decimal] = Field(
+        default_factory=dict, description="orders and purchases less refunds, by currency; XXX: without one"
+    )
+    came_back: bool = Field(
+        False, description="it begins of the customer's own will, 1 to 90 days after a friction in an earlier journey"
+    )
     frictions: Count = Field(description="frictions anchored in it, shadow ones not counted")
     score: Annotated[float, Field(ge=0, le=100)] = Field(description="friction score, 0 (none) to 100")
     generation: Count

@@ -55,6 +55,11 @@ class Contact(msgspec.Struct, gc=False):
         return self.entries[-1].at
 
     @property
+    def channel(self) -> str:
+        """The channel that it began on."""
+        return self.start.channel
+
+    @property
     def started_at(self) -> int:
         """When it began."""
         return self.start.at

@@ -38,14 +38,23 @@ FAMILIES = {
     "subscription": "relationship",
     "account": "relationship",
     "referral": "relationship",
+    "order.refunded": "asset",  # only `lemon` reads it, which looks back for years; other orders need not be kept so long
 }
-"""The first word of a kind to its family; what is not listed belongs to the family "other"."""
+"""A kind, or the first word of one, to its family; what is not listed belongs to the family "other"."""
+
+OWN = frozenset(
+    "contact.started contact.queued contact.abandoned contact.refused message.received page.viewed element.clicked "
+    "form.started form.failed form.submitted checkout.started search.failed request.made order.placed order.returned "
+    "survey.answered complaint.filed review.posted purchase.made subscription.renewed subscription.cancelled "
+    "account.closed referral.made".split()
+)
+"""What customers do themselves; the rest is the company's doing, or both sides'."""
 
 
 @lru_cache(maxsize=1024)
 def family_of(kind: str) -> str:
     """The family of a kind, known or not."""
-    return FAMILIES.get(kind.partition(".")[0], "other")
+    return FAMILIES.get(kind) or FAMILIES.get(kind.partition(".")[0], "other")
 
 
 class Details(msgspec.Struct, array_like=True, gc=False):
@@ -102,6 +111,11 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     def identity(self) -> tuple[int, str, str]:
         """What makes two reports the same touchpoint; also the order of entries."""
         return (self.at, self.source, self.event_id)
+
+    @property
+    def own(self) -> bool:
+        """Whether the customer did it."""
+        return self.kind in OWN and self.direction != "outbound"
 
 
 _NONE = (None,) * len(Details.__struct_fields__)

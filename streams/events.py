@@ -66,7 +66,7 @@ def friction_event(
         "evidence": [],
         "group_open": group_open,
         "corrected": corrected,
-        "suppressed": p.reason == "rule_changed",
+        "suppressed": p.reason == "rule_changed" or p.hushed > 0,
         "replay": p.replay,
     }
     if f is not None:
@@ -109,7 +109,13 @@ def friction_event(
 
 
 def journey_snapshot(
-    facts: Facts, j: Journey, generation: int, revision: int, state: str = "active", merged_into: str | None = None
+    facts: Facts,
+    j: Journey,
+    generation: int,
+    revision: int,
+    came_back: bool,
+    state: str = "active",
+    merged_into: str | None = None,
 ) -> bytes:
     """One JourneySnapshot as JSON."""
     return _json(
@@ -125,6 +131,10 @@ def journey_snapshot(
             "contacts": j.contacts,
             "first_channel": j.first_channel,
             "last_channel": j.last_channel,
+            "path": j.path,
+            "outcome": j.outcome,
+            "amounts": j.amounts,
+            "came_back": came_back,
             "frictions": j.frictions,
             "score": friction_score(j.weight),
             "generation": generation,

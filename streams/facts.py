@@ -18,6 +18,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,7 @@ READABLE = frozenset({1})
 
 MAX_ENTRIES = 512
 MAX_PACKED = 256 * 1024
+MAX_PATH = 20
 NEVER = 2**62
 """A time that does not come."""
 
@@ -55,7 +57,8 @@ class Context(msgspec.Struct, array_like=True, gc=False):
 class Published(msgspec.Struct, array_like=True, gc=False):
     """What was last said about one friction, in the words of its event; `anchor` as `schemas.friction.anchor` names it.
 
-    crossed: the highest threshold that it had reached.
+    crossed: the highest threshold that it had reached. notified: when it was opened with a notification (0: never);
+    hushed: until when a cool-down holds that back (0: it does not).
     """
 
     kind: str
@@ -75,12 +78,18 @@ class Published(msgspec.Struct, array_like=True, gc=False):
     replay: bool
     journey_id: str | None
     context: Context
+    notified: int = 0
+    hushed: int = 0
 
 
 class Journey(msgspec.Struct, array_like=True, gc=False):
     """A journey so far. `number` is its name among the facts, which stays when its id changes.
 
-    explicit: the `journey_id` that its touchpoints carry; None: it has none.
+    explicit: the `journey_id` that its touchpoints carry; None: it has none. frictions, weight, first_trouble, trouble,
+    trouble_topic: of its live frictions; how many, their points, when the earliest and the latest opened, and the topic
+    of the latest. path: its channels in order, equal neighbours once, MAX_PATH at most. amounts: by currency.
+    own_at, own_topic: the first thing that the customer did in it of their own will (0: nothing), and about what.
+    came_back: settled, because what they came back from is forgotten.
     """
 
     number: int
@@ -95,6 +104,15 @@ class Journey(msgspec.Struct, array_like=True, gc=False):
     frictions: int = 0
     weight: float = 0.0
     replay: bool = False
+    first_trouble: int = 0
+    trouble: int = 0
+    trouble_topic: str | None = None
+    path: list[str] = []
+    outcome: str | None = None
+    amounts: dict[str, str] = {}
+    own_at: int = 0
+    own_topic: str | None = None
+    came_back: bool = False
 
 
 class Mark(msgspec.Struct, array_like=True, gc=False):
@@ -134,7 +152,8 @@ class Facts:
 
     entries: family -> entries in order of identity; floors: family -> time below which
     entries were forgotten; published: kind/anchor -> what was last said; sealed: journeys'
-    forgotten parts by number; marks: journey_id -> what was last published of it.
+    forgotten parts by number; marks: journey_id -> what was last published of it. Kept by the tracker,
+    in memory only: changed: families that changed since `derived` (by detector) was found, by which tracker.
     """
 
     __slots__ = (
@@ -142,8 +161,11 @@ class Facts:
         "_groups",
         "_sorted",
         "capped",
+        "changed",
         "current",
         "customer_id",
+        "derived",
+        "derived_by",
         "entries",
         "floors",
         "marks",
@@ -164,6 +186,9 @@ class Facts:
         self.published: dict[str, Published] = {}
         self.sealed: dict[int, Journey] = {}
         self.marks: dict[str, Mark] = {}
+        self.changed: set[str] = set()
+        self.derived: dict[str, Any] = {}
+        self.derived_by: object = None
         self._groups: dict[ContactKey, list[Entry]] | None = None
         self._contacts: dict[ContactKey, list[Contact]] = {}
         self._sorted: list[Contact] | None = None
@@ -179,8 +204,10 @@ class Facts:
         replaced = insert(self.entries.setdefault(family, []), entry)
         if replaced is entry:
             return False
+        self.changed.add(family)
         if elsewhere is not None:
             other, replaced = elsewhere
+            self.changed.add(other)
             self.entries[other].remove(replaced)
             if not self.entries[other]:
                 del self.entries[other]
@@ -190,6 +217,7 @@ class Facts:
             self.newest = entry.at
         for touched in (entry, replaced):
             if touched is not None and (key := contact_key(touched)) is not None:
+                self.changed.add("contact")  # a page viewed in a chat is part of that chat
                 self._sorted = None
                 self._contacts.pop(key, None)
         if self._groups is not None:
@@ -257,6 +285,7 @@ class Facts:
         """Drop every cached fold, after entries were forgotten."""
         self._groups = self._sorted = None
         self._contacts.clear()
+        self.derived_by = None
 
     def pack(self, due: int) -> bytes:
         """The packed form; `due` is the time of the next look, NEVER for none."""

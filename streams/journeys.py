@@ -14,14 +14,22 @@ come any more is final: that is the sealed prefix, and the entries behind it are
 
 from __future__ import annotations
 
+from copy import copy
+from decimal import Decimal
 from hashlib import blake2b
 
 from schemas.times import DAY
 from streams.entries import Entry
-from streams.facts import Facts, Journey
+from streams.facts import MAX_PATH, Facts, Journey
 
 EXPLICIT_GAP = 90 * DAY
 """How long an explicit journey may be silent and still go on."""
+RESOLVED = frozenset({"contact.resolved", "case.resolved"})
+MONEY = {"order.placed": 1, "purchase.made": 1, "order.refunded": -1}
+"""What an amount counts for: the customer's money comes, or goes back."""
+ABOUT = frozenset({"contact.started", "message.received"})
+OWN_WILL = ABOUT | {"page.viewed", "purchase.made", "subscription.renewed", "order.placed", "referral.made"}
+"""What a customer does who has not turned away; of the first two only those that are about something else."""
 
 
 class Fold:
@@ -58,7 +66,18 @@ class Fold:
             self.current = journey.number
             e.journey = journey.number
             journey.end = e.at
-            journey.last_channel = e.channel
+            if e.channel != journey.last_channel:
+                journey.last_channel = e.channel
+                if len(journey.path) < MAX_PATH:
+                    journey.path.append(e.channel)
+            if e.outcome is not None:
+                journey.outcome = e.outcome
+            elif e.kind in RESOLVED:
+                journey.outcome = "resolved"
+            if e.details is not None and e.details.amount is not None and e.kind in MONEY:
+                _add(journey.amounts, e.details.currency or "XXX", MONEY[e.kind] * Decimal(e.details.amount))
+            if not journey.own_at and e.kind in OWN_WILL and e.direction != "outbound":
+                journey.own_at, journey.own_topic = e.at, e.topic if e.kind in ABOUT else ""
             journey.touchpoints += 1
             journey.contacts += id(e) in firsts
             journey.replay = e.replay
@@ -79,7 +98,7 @@ class Fold:
 
     def _begin(self, e: Entry, name: str, explicit: str | None) -> Journey:
         self.numbers += 1
-        journey = Journey(self.numbers, name, explicit, e.at, e.at, 0, 0, e.channel, e.channel)
+        journey = Journey(self.numbers, name, explicit, e.at, e.at, 0, 0, e.channel, e.channel, path=[e.channel])
         self.journeys[self.numbers] = journey
         return journey
 
@@ -112,17 +131,10 @@ def seal(facts: Facts, gap: int, until: int) -> None:
 
 
 def _copy(j: Journey) -> Journey:
-    return Journey(
-        j.number,
-        j.id,
-        j.explicit,
-        j.start,
-        j.end,
-        j.touchpoints,
-        j.contacts,
-        j.first_channel,
-        j.last_channel,
-        j.frictions,
-        j.weight,
-        j.replay,
-    )
+    copied = copy(j)
+    copied.path, copied.amounts = list(j.path), dict(j.amounts)
+    return copied
+
+
+def _add(amounts: dict[str, str], currency: str, amount: Decimal) -> None:
+    amounts[currency] = str(Decimal(amounts.get(currency, "0")) + amount)

@@ -1,23 +1,31 @@
 """The rules: what counts as friction, from TOML, validated, with defaults for all of it.
 
 What is not said in a rules file stays as `rules.toml` beside this module says. A rule's
-digest covers what decides which frictions it finds (all but its weight); frictions carry it,
-so that a change of rules can be told from a change of facts.
+digest covers what decides which frictions it finds (not its weight, nor when it notifies);
+frictions carry it, so that a change of rules can be told from a change of facts.
+
+A table may be overridden for a topic, a queue, a channel, or what lies in several of them:
+each override is the whole table with some values changed, a rule with a digest of its own. Two
+overrides that could both be meant are an error, so no order decides.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from schemas.times import parse_duration
-from schemas.touchpoint import Word
+from schemas.times import DAY, parse_duration, parse_time
+from schemas.touchpoint import Id, Word
+from streams.calendars import Calendar
 
 
 class RulesError(ValueError):
@@ -28,8 +36,26 @@ def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else parse_duration(None)
 
 
+def _moment(value: object) -> object:
+    return parse_time(value.isoformat() if isinstance(value, datetime) else value)
+
+
 Duration = Annotated[int, BeforeValidator(_duration), Field(gt=0)]
+Pause = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 Limits = dict[Word, Duration]
+Scores = dict[Word, Annotated[float, Field(allow_inf_nan=False)]]
+Several = Annotated[int, Field(ge=2)]
+
+
+class Place(Protocol):
+    """Where something happened: a contact or an entry."""
+
+    @property
+    def topic(self) -> str | None: ...  # noqa: D102
+    @property
+    def queue(self) -> str | None: ...  # noqa: D102
+    @property
+    def channel(self) -> str: ...  # noqa: D102
 
 
 class _Table(BaseModel):
@@ -45,25 +71,120 @@ class TimeRules(_Table):
     journey_every: Duration
 
 
+class Where(_Table):
+    """Where an override applies: everything that it names must be so."""
+
+    topic: Id | None = None
+    queue: Id | None = None
+    channel: Word | None = None
+
+    def holds(self, place: Place) -> bool:
+        """Whether it applies there."""
+        return (
+            (self.topic is None or self.topic == place.topic)
+            and (self.queue is None or self.queue == place.queue)
+            and (self.channel is None or self.channel == place.channel)
+        )
+
+    def meets(self, other: Where) -> bool:
+        """Whether there are places where both apply."""
+        return all(mine is None or theirs is None or mine == theirs for (_, mine), (_, theirs) in zip(self, other, strict=True))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self if value is not None)
+
+
+_NOT_FOUND_BY = {"weight", "cool_down", "effective_from"}
+
+
 class Rule(_Table):
-    """What every rule has. `weight`: points of friction score; `expires_after`: microseconds."""
+    """What every rule has.
+
+    weight: points of friction score. expires_after: microseconds. cool_down: microseconds in which
+    the same incident notifies but once. effective_from: what opened before (microseconds UTC) is history
+    to this rule, and pages nobody.
+    """
 
     mode: Literal["live", "shadow", "off"]
     weight: Annotated[float, Field(ge=0, le=1000)]
     expires_after: Duration
+    cool_down: Pause = 0
+    effective_from: Annotated[int, BeforeValidator(_moment)] | None = None
+    _overrides: tuple[tuple[Where, Self], ...] = PrivateAttr(())
+
+    def at(self, place: Place) -> Self:
+        """The rule as it is there."""
+        for where, rule in self._overrides:
+            if where.holds(place):
+                return rule
+        return self
+
+    @property
+    def overrides(self) -> tuple[tuple[Where, Self], ...]:
+        """Where it is otherwise, and how it is there."""
+        return self._overrides
+
+    @property
+    def variants(self) -> tuple[Self, ...]:
+        """The rule, and each of its overrides."""
+        return (self, *(rule for _, rule in self._overrides))
 
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over all that decides what the rule finds."""
-        weights: dict[str, Any] = {name: {"weight"} for name, inner in self if isinstance(inner, Rule)}
-        return blake2b(self.model_dump_json(exclude=weights | {"weight": True}).encode(), digest_size=8).hexdigest()
+        inner: dict[str, Any] = {name: _NOT_FOUND_BY for name, value in self if isinstance(value, Rule)}
+        hidden: dict[str, Any] = dict.fromkeys(_NOT_FOUND_BY, True)
+        return _digest(self.model_dump_json(exclude=inner | hidden) + self._beside())
+
+    def _beside(self) -> str:
+        """What else decides, as text."""
+        return ""
+
+    @cached_property
+    def table_digest(self) -> str:
+        """The same over the rule and its overrides."""
+        return _digest(self.digest + "".join(f"\n{where}: {rule.digest}" for where, rule in self._overrides))
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+_SAMPLE_FROM, _SAMPLE_DAYS = parse_time("2024-01-01T00:00:00Z"), 1461
+_MARGIN = 15 * DAY
+"""What a start within a day, or the holidays of a year that was not sampled, may add."""
+
+
+class Timed(Rule):
+    """A rule that waits for the company: where a calendar is named, only its open hours count."""
+
+    calendar: Word | None = None
+    _open: Calendar | None = PrivateAttr(None)
+
+    def _beside(self) -> str:
+        return "" if self._open is None else self._open.model_dump_json()
+
+    def after(self, start: int, wait: int) -> int:
+        """When so much (open) time has passed since `start`; microseconds."""
+        return start + wait if self._open is None else self._open.add(start, wait)
+
+    def longest(self, wait: int) -> int:
+        """The most time, closed hours included, in which so much (open) time passes; microseconds."""
+        if self._open is None:
+            return wait
+        starts = range(_SAMPLE_FROM, _SAMPLE_FROM + _SAMPLE_DAYS * DAY, DAY)
+        return max(self._open.add(start, wait) - start for start in starts) + _MARGIN
+
+    def between(self, start: int, end: int) -> int:
+        """The (open) time between two moments, microseconds; negative where they stand the other way round."""
+        return end - start if self._open is None or end < start else self._open.open_between(start, end)
 
 
 class RepeatContact(Rule):
     """Another attempt on the same topic within `window`."""
 
     window: Duration
-    error_from: Annotated[int, Field(ge=2)]
+    error_from: Several
 
 
 class DroppedCall(Rule):
@@ -76,6 +197,7 @@ class AfterLongerTalk(Rule):
     """The agent hung up after a longer talk, and the customer came back."""
 
     return_within: Duration
+    short_call: Duration | None = None
 
 
 class AgentDisconnect(Rule):
@@ -85,6 +207,14 @@ class AgentDisconnect(Rule):
     return_within: Duration
     after_longer_talk: AfterLongerTalk
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_short_call(cls, table: Any) -> Any:
+        """What is longer talk depends on what is short: it belongs to the digests of both."""
+        if isinstance(table, dict) and isinstance(longer := table.get("after_longer_talk"), dict):
+            return table | {"after_longer_talk": longer | {"short_call": table.get("short_call")}}
+        return table
+
 
 class QueueAbandoned(Rule):
     """The customer gave up in the queue."""
@@ -93,30 +223,140 @@ class QueueAbandoned(Rule):
     window: Duration
 
 
-class LongWait(Rule):
+class LongWait(Timed):
     """The queue took longer than the channel's limit."""
 
     error_factor: Annotated[float, Field(ge=1)]
     limits: Limits
 
 
-class SlowReply(Rule):
+class TransferLoop(Rule):
+    """Handed on too often, or back to where it had been."""
+
+    transfers: Several
+
+
+class ChannelHop(Rule):
+    """The same matter on too many channels."""
+
+    channels: Several
+    window: Duration
+
+
+class SlowReply(Timed):
     """The company did not reply within the channel's limit."""
 
     error_factor: Annotated[float, Field(ge=1)]
     limits: Limits
 
 
+class BrokenPromise(Timed):
+    """Not kept by `due_at` and the grace after it."""
+
+    grace: Pause
+
+
+class ReopenedCase(Rule):
+    """A case that was resolved came back within `window`."""
+
+    window: Duration
+
+
+class ClosedDoor(Rule):
+    """A contact was refused because the channel is closed."""
+
+
+class RigidProcess(Rule):
+    """Denied by policy, or asked for the same thing `asked` times within `window`."""
+
+    asked: Several
+    window: Duration
+
+
+class RageClick(Rule):
+    """`clicks` clicks on one element, each less than `apart` and `pixels` from the one before."""
+
+    clicks: Several
+    apart: Duration
+    pixels: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    failure_within: Duration
+
+
+class FormStruggle(Rule):
+    """`failures` failures of a form within `window`."""
+
+    failures: Several
+    window: Duration
+
+
+class CheckoutAbandoned(Rule):
+    """No order within `order_within` of the last start; starts no further apart are one."""
+
+    order_within: Duration
+
+
+class Lemon(Rule):
+    """An asset that is repaired too often or too long; it warns one repair, or `early`, before the limit."""
+
+    same_fault: Several
+    any_fault: Several
+    out_of_service: Duration
+    early: Pause
+    more_in_repair_from: Duration
+    window: Duration
+
+    @model_validator(mode="after")
+    def _early(self) -> Self:
+        if self.early >= self.out_of_service:
+            raise ValueError("expected `early` to be less than `out_of_service`")
+        return self
+
+
+class LowScore(Rule):
+    """A score at or below the scale's limit."""
+
+    limits: Scores
+    error: Scores
+
+
+class Unrecovered(Rule):
+    """A low score or a complaint that nobody followed up."""
+
+    within: Duration
+    limits: Scores
+
+
+class AtRisk(Rule):
+    """Several frictions, and then silence."""
+
+    frictions: Several
+    silence: Duration
+
+
 class Rules(_Table):
-    """All rules, one table a kind."""
+    """All rules, one table a kind; the calendars that they may name."""
 
     time: TimeRules
+    calendars: dict[Word, Calendar] = Field(default_factory=dict)
     repeat_contact: RepeatContact
     dropped_call: DroppedCall
     agent_disconnect: AgentDisconnect
     queue_abandoned: QueueAbandoned
     long_wait: LongWait
+    transfer_loop: TransferLoop
+    channel_hop: ChannelHop
     slow_reply: SlowReply
+    broken_promise: BrokenPromise
+    reopened_case: ReopenedCase
+    closed_door: ClosedDoor
+    rigid_process: RigidProcess
+    rage_click: RageClick
+    form_struggle: FormStruggle
+    checkout_abandoned: CheckoutAbandoned
+    lemon: Lemon
+    low_score: LowScore
+    unrecovered: Unrecovered
+    at_risk: AtRisk
 
     @cached_property
     def named(self) -> dict[str, Rule]:
@@ -127,6 +367,16 @@ class Rules(_Table):
                 found[kind] = rule
                 found.update((f"{kind}.{name}", inner) for name, inner in rule if isinstance(inner, Rule))
         return found
+
+    @cached_property
+    def digests(self) -> dict[str, frozenset[str]]:
+        """By rule id: the digests under which its frictions are found, overrides included."""
+        found: dict[str, set[str]] = {}
+        for kind in self.named:
+            table, _, inner = kind.partition(".")
+            variants = getattr(self, table).variants
+            found[kind] = {(getattr(v, inner) if inner else v).digest for v in variants}
+        return {kind: frozenset(digests) for kind, digests in found.items()}
 
 
 def default_text() -> str:
@@ -140,10 +390,56 @@ def parse_rules(text: str = "", name: str = "rules") -> Rules:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise RulesError(f"{name}: not TOML: {e}") from None
-    try:
-        return Rules.model_validate(_over(tomllib.loads(default_text()), given))
-    except ValidationError as e:
-        raise RulesError("\n".join(_explain(error, text, name) for error in e.errors(include_url=False))) from None
+    tables = _over(tomllib.loads(default_text()), given)
+    overrides = {
+        kind: table.pop("override") for kind, table in tables.items() if isinstance(table, dict) and "override" in table
+    }
+    found = _Problems(text, name)
+    rules = found.judged(Rules, tables, ())
+    if rules is not None:
+        for kind, listed in overrides.items():
+            rule = getattr(rules, kind, None)
+            if isinstance(rule, Rule):
+                rule._overrides = tuple(_overrides(rules, kind, tables[kind], listed, found))
+            else:
+                found.add((kind, "override"), "unknown key")
+        for kind, rule in rules:
+            _hang_up(rule, rules.calendars, (kind,), found)
+    if rules is None or found.lines:
+        raise RulesError("\n".join(found.lines))
+    return rules
+
+
+class _Problems:
+    """What is wrong with a text, a line each."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+        self.lines: list[str] = []
+
+    def add(self, path: Path, message: str) -> None:
+        where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in path)
+        line = f"{self.name}{_line(path, self.text)}: {where}: {message}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def judged(self, model: type[T], value: Any, path: Path) -> T | None:
+        """The value as a model; None, with every problem noted, if it is none."""
+        try:
+            return model.model_validate(value)
+        except ValidationError as e:
+            for error in e.errors(include_url=False):
+                loc = tuple(part for part in error["loc"] if part != "[key]")
+                message = error["msg"].removeprefix("Value error, ")
+                if error["type"] == "extra_forbidden":
+                    known = _known(model, loc[:-1])
+                    message = "unknown key" + (f"; expected one of {', '.join(known)}" if known else "")
+                self.add(path + loc, message[0].lower() + message[1:])
+            return None
+
+
+T = TypeVar("T", bound=BaseModel)
+Path = tuple[str | int, ...]
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -154,33 +450,66 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(error: Any, text: str, name: str) -> str:
-    path = [str(part) for part in error["loc"] if part != "[key]"]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = _known(path[:-1])
-        message = "unknown key" + (f"; expected one of {', '.join(known)}" if known else "")
-    return f"{name}{_line(path, text)}: {'.'.join(path)}: {message[0].lower() + message[1:]}"
+def _overrides(
+    rules: Rules, kind: str, table: dict[str, Any], listed: Any, found: _Problems
+) -> Iterator[tuple[Where, Any]]:
+    if not isinstance(listed, list) or not all(isinstance(given, dict) for given in listed):
+        found.add((kind, "override"), f"expected tables headed [[{kind}.override]]")
+        return
+    before: list[Where] = []
+    for i, given in enumerate(listed):
+        path = (kind, "override", i)
+        named = {key: value for key, value in given.items() if key in Where.model_fields}
+        rest = {key: value for key, value in given.items() if key not in named}
+        if not named or not rest:
+            missing = "a value that differs" if named else "a topic, a queue or a channel, to say where it holds"
+            found.add(path, f"expected {missing}")
+            continue
+        where = found.judged(Where, named, path)
+        variant = found.judged(type(getattr(rules, kind)), _over(table, rest), path)
+        if where is None or variant is None:
+            continue
+        for j, other in enumerate(before):
+            if where.meets(other):
+                both = f"this one ({where}) and override {j + 1} ({other}) can both be meant"
+                found.add(path, f"{both}; expected a topic, queue or channel that tells them apart")
+        before.append(where)
+        _hang_up(variant, rules.calendars, path, found)
+        yield where, variant
 
 
-def _known(path: list[str]) -> list[str]:
-    model: Any = Rules
+def _hang_up(rule: Any, calendars: dict[str, Calendar], path: Path, found: _Problems) -> None:
+    """Give a rule the calendar that it names."""
+    if not isinstance(rule, Timed) or rule.calendar is None:
+        return
+    rule._open = calendars.get(rule.calendar)
+    if rule._open is None:
+        known = f"one of {', '.join(sorted(calendars))}" if calendars else f"a table [calendars.{rule.calendar}]"
+        found.add((*path, "calendar"), f'there is no calendar "{rule.calendar}"; expected {known}')
+
+
+def _known(model: Any, path: Path) -> list[str]:
     for part in path:
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field else None
     return sorted(getattr(model, "model_fields", {}))
 
 
-def _line(path: list[str], text: str) -> str:
+def _line(path: Path, text: str) -> str:
     """The ":LINE" of the key, as well as can be told without a second parser; "" if it is not written out."""
-    table, best = "", ""
+    best, length = "", 0
+    table: Path = ()
+    tables: Counter[Path] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
-            table = header[1]
-            if ".".join(path).startswith(table):
-                best = f":{number}"
-        elif (key := re.match(r"\s*([A-Za-z0-9_.\-\"]+)\s*=", line)) and ".".join(path).startswith(
-            f"{table}.{key[1]}" if table else key[1]
-        ):
-            return f":{number}"
+        if header := re.match(r"\s*(\[?)\[\s*([^\]]+?)\s*\]", line):
+            table = here = tuple(part.strip(' "') for part in header[2].split("."))
+            if header[1]:
+                table = here = (*table, tables[table])
+                tables[table[:-1]] += 1
+        elif key := re.match(r"\s*([A-Za-z0-9_.\-\"]+)\s*=", line):
+            here = (*table, *(part.strip(' "') for part in key[1].split(".")))
+        else:
+            continue
+        if len(here) > length and path[: len(here)] == here:
+            best, length = f":{number}", len(here)
     return best

@@ -17,15 +17,16 @@ is derived, sent or retracted any more.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
 
-from schemas.times import FUTURE_TOLERANCE, SECOND
+from schemas.times import DAY, FUTURE_TOLERANCE, SECOND
 from streams.contacts import ContactKey, contact_key
 from streams.detectors import DETECTORS
-from streams.entries import Entry
+from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
 from streams.facts import MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
 from streams.friction import Clock, Detector, Friction, View
@@ -33,6 +34,11 @@ from streams.journeys import EXPLICIT_GAP, Fold, fold_journeys, seal
 from streams.rules import Rules
 
 _digest = msgspec.msgpack.Encoder().encode
+
+
+CAME_BACK = (DAY, 90 * DAY)
+"""Who comes of their own will so long after a friction has come back."""
+NOTHING: Mapping[str, int] = {}
 
 
 @dataclass
@@ -56,49 +62,88 @@ class Tracker:
 
     def __init__(self, rules: Rules, generation: int = 1) -> None:
         self.rules, self.generation = rules, generation
-        self._named = rules.named
-        self._off = frozenset(name for name, rule in rules.named.items() if rule.mode == "off")
-        self._detectors = [(d, getattr(rules, d.kind), d.reach(getattr(rules, d.kind))) for d in DETECTORS]
+        self._detectors = [(d, getattr(rules, d.kind), d.span(rules)) for d in DETECTORS]
+        self._cools = any(v.cool_down for kind, rule in rules.named.items() if "." not in kind for v in rule.variants)
         time = rules.time
         self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
         self.horizons: dict[str, int] = {}
-        for d in DETECTORS:
-            for family in d.reads:
-                self.horizons[family] = max(self.horizons.get(family, 0), d.horizon(rules) + self.slack)
+        first = [(d, span) for d, _, span in self._detectors if not d.second]
+        for d, _, span in self._detectors:
+            needs = [(f, f_span + span, f.ahead) for f, f_span in first] if d.second else [(d, span, 0)]
+            for read, reach, ahead in needs:
+                for family in read.reads:
+                    horizon = reach + d.after(rules) + ahead + self.slack
+                    self.horizons[family] = max(self.horizons.get(family, 0), horizon)
         self.journey_horizon = max(EXPLICIT_GAP, time.inactivity_gap) + self.slack
-        self.longest = max(self.journey_horizon, *self.horizons.values())
 
     # -- derive
 
-    def derive(self, facts: Facts, clock: Clock) -> list[tuple[str, Friction]]:
-        """All frictions that the facts prove and that are not frozen, each with its kind."""
-        view = View(facts)
+    def derive(self, facts: Facts, clock: Clock, fold: Fold | None = None) -> list[tuple[str, Friction]]:
+        """All frictions that the facts prove and that are not frozen, each with its kind.
+
+        A detector runs when a family that it reads has changed since it ran last, or when its time has come.
+        """
+        gap = self.rules.time.inactivity_gap
+        view = View(facts, fold or fold_journeys(facts, gap), gap)
+        lines = self._lines(facts.floors)
+        if facts.derived_by is not self:
+            facts.derived_by, facts.derived = self, {}
+        families, changed, known = facts.entries.keys(), facts.changed, facts.derived
+        facts.changed = set()
         found: list[tuple[str, Friction]] = []
-        for detector, rule, reach in self._detectors:
-            floor = _floor(facts.floors, detector) + reach
-            found += [
-                (detector.kind, friction)
-                for friction in detector.detect(view, rule, clock)
-                if friction.opened_at >= floor and friction.rule_id not in self._off
-            ]
+        anew = bool(changed)
+        for d, rule, _ in self._detectors:
+            if families.isdisjoint(d.reads):
+                known.pop(d.kind, None)
+                continue
+            kept = known.get(d.kind)
+            if kept is None or clock.now >= kept[0] or (anew if d.journeys else not changed.isdisjoint(d.reads)):
+                own = Clock(clock.now)
+                line = lines[d.kind]
+                frictions = [f for f in d.detect(view, rule, own) if f.opened_at >= line and f.rule.mode != "off"]
+                known[d.kind] = kept = (own.due, frictions)
+                anew = True
+            if kept[0] < clock.due:
+                clock.due = kept[0]
+            found += [(d.kind, f) for f in kept[1]]
+            if not d.second:
+                view.frictions += [f for f in kept[1] if f.rule.mode == "live"]
         return found
+
+    def _lines(self, floors: Mapping[str, int]) -> dict[str, int]:
+        """By detector: the time below which its frictions are frozen."""
+        lines: dict[str, int] = {}
+        for d, _, span in self._detectors:
+            if d.second:
+                lines[d.kind] = max(line + span for line in lines.values()) if floors else 0
+            else:
+                lines[d.kind] = max(floors.get(family, 0) for family in d.reads) + span if floors else 0
+        return lines
 
     # -- look
 
-    def look(self, facts: Facts, now: int, recorded_at: int, settle: bool = False) -> Look:
+    def look(
+        self,
+        facts: Facts,
+        now: int,
+        recorded_at: int,
+        settle: bool = False,
+        since: Mapping[str, int] = NOTHING,
+    ) -> Look:
         """Derive, diff and forget for one subject at the watermark `now`.
 
         recorded_at: the processing time, only shown in envelopes. settle: publish journeys
-        whatever was published when (the end of a file). Changes `facts`.
+        whatever was published when (the end of a file). since: by rule id, from when on a rule has been as it
+        is; what it finds before is history. Changes `facts`.
         """
         clock = Clock(now)
-        retired = clock.passed(facts.newest + self.longest)
-        derived = self.derive(facts, clock)
+        retired = clock.passed(self.retires(facts))
         gap = self.rules.time.inactivity_gap
         seal(facts, gap, facts.newest - self.slack)
         fold = fold_journeys(facts, gap)
+        derived = self.derive(facts, clock, fold)
         look = Look([], [], [], None, NEVER)
-        self._diff_frictions(facts, derived, fold, recorded_at, look)
+        self._diff_frictions(facts, derived, fold, clock, recorded_at, since, look)
         self._diff_journeys(facts, derived, fold, clock, settle or retired, look)
         if retired:
             return look
@@ -106,16 +151,32 @@ class Tracker:
         self.forget(facts, derived)
         look.packed = self._pack(facts, derived, clock.due)
         if facts.capped and facts.floors != floors:  # what was cut off is over, and need not be remembered
-            self._diff_frictions(facts, self.derive(facts, clock), fold, recorded_at, look)
+            self._diff_frictions(facts, self.derive(facts, clock), fold, clock, recorded_at, since, look)
             facts.published = self._above(facts)
             look.packed = facts.pack(clock.due)
         look.due = clock.due
         return look
 
+    def retires(self, facts: Facts) -> int:
+        """When nothing that is remembered of the subject can matter any more."""
+        horizons = self.horizons
+        last = facts.newest + max([self.journey_horizon, *(horizons.get(f, 0) for f in facts.entries)])
+        for e in facts.entries.get("process", ()):
+            if e.due_at is not None:
+                last = max(last, e.due_at + horizons.get("process", 0))
+        return last
+
     # -- diff
 
     def _diff_frictions(
-        self, facts: Facts, derived: list[tuple[str, Friction]], fold: Fold, recorded_at: int, look: Look
+        self,
+        facts: Facts,
+        derived: list[tuple[str, Friction]],
+        fold: Fold,
+        clock: Clock,
+        recorded_at: int,
+        since: Mapping[str, int],
+        look: Look,
     ) -> None:
         said: list[tuple[str, str, Published, Friction | None, bool]] = []
         published = facts.published
@@ -125,7 +186,7 @@ class Tracker:
             earlier = published.get(key)
             if earlier is not None and self._unchanged(earlier, friction):
                 continue
-            after = self._publish(facts, kind, friction, earlier, fold)
+            after = self._publish(facts, kind, friction, earlier, fold, since)
             published[key] = after
             said.append((key, _type(earlier, after), after, friction, _corrected(earlier, after)))
         if len(published) > len(keyed):
@@ -138,6 +199,8 @@ class Tracker:
                     said.append((key, what, gone, None, gone.state == "retracted"))
         # What opens is said before what ends, so that a group never looks closed in between.
         said.sort(key=lambda x: (x[2].state != "open", x[2].opened_at, x[0]))
+        if self._cools:
+            said += self._cool_down(published, keyed, {key for key, *_ in said}, clock)
         alive = published.values() if said else ()
         going_on = Counter(_incident(p) for p in alive if p.state == "open" and p.mode == "live")
         for _, what, p, f, corrected in said:
@@ -156,11 +219,20 @@ class Tracker:
             and p.crossed == f.crossed
             and p.state == ("open" if f.resolved_at is None else "resolved")
             and p.final_at == (f.ends_at if f.resolved_at is None else f.resolved_at)
-            and p.mode == self._named[f.rule_id].mode
+            and p.mode == f.rule.mode
         )
 
-    def _publish(self, facts: Facts, kind: str, f: Friction, before: Published | None, fold: Fold) -> Published:
-        rule = self._named[f.rule_id]
+    def _publish(
+        self,
+        facts: Facts,
+        kind: str,
+        f: Friction,
+        before: Published | None,
+        fold: Fold,
+        since: Mapping[str, int],
+    ) -> Published:
+        rule = f.rule
+        known_since = rule.effective_from if rule.effective_from is not None else since.get(f.rule_id, 0)
         journey = fold.of(f.place)
         contact, e = f.contact, f.entry
         return Published(
@@ -178,7 +250,7 @@ class Tracker:
             rule_digest=rule.digest,
             mode=rule.mode,
             crossed=f.crossed,
-            replay=f.cause.replay,
+            replay=f.cause.replay or max(f.opened_at, f.cause.at) < known_since,
             journey_id=journey.id if journey else None,
             context=Context(
                 customer_id=facts.customer_id,
@@ -191,17 +263,45 @@ class Tracker:
                 asset_id=e.details.asset_id if e.details else None,
                 release=e.details.release if e.details else None,
             ),
+            notified=before.notified if before else 0,
+            hushed=before.hushed if before else 0,
         )
+
+    def _cool_down(
+        self, published: dict[str, Published], keyed: dict[str, tuple[str, Friction]], said: set[str], clock: Clock
+    ) -> list[tuple[str, str, Published, Friction | None, bool]]:
+        """Hold back what opened too soon after the last notification of its incident; tell it when that time is over."""
+        told: dict[tuple[str, str], int] = {}
+        for p in published.values():
+            told[_incident(p)] = max(told.get(_incident(p), 0), p.notified)
+        late: list[tuple[str, str, Published, Friction | None, bool]] = []
+        for key, p in sorted(published.items(), key=lambda x: x[1].opened_at):
+            if p.state != "open" or p.mode != "live" or p.replay or key not in keyed:
+                continue
+            friction = keyed[key][1]
+            incident = _incident(p)
+            if not p.notified and not p.hushed:
+                quiet_until = told[incident] and told[incident] + friction.rule.cool_down
+                if quiet_until > max(p.opened_at, clock.now if key not in said else 0):
+                    p.hushed = quiet_until
+                else:
+                    p.notified = told[incident] = max(told[incident], p.opened_at)
+            if p.hushed and clock.passed(p.hushed):
+                p.notified, p.hushed = max(p.notified, p.hushed), 0
+                told[incident] = max(told[incident], p.notified)
+                if key not in said:
+                    p.revision += 1
+                    late.append((key, "updated", p, friction, False))
+        return late
 
     def _withdraw(self, facts: Facts, before: Published) -> Published | None:
         """What becomes of a published friction that is not derived any more; None: it stands as it is."""
         if before.state == "retracted" or before.reason in ("rule_changed", "forgotten"):
             return None
-        detector, _, reach = next(d for d in self._detectors if d[0].kind == before.kind)
-        frozen = before.opened_at < _floor(facts.floors, detector) + reach
+        frozen = before.opened_at < self._lines(facts.floors)[before.kind]
         if frozen or facts.capped:  # what the cap cut off may have been what it needs
             return self._ended(facts, before, "forgotten") if before.state == "open" else None
-        if before.rule_digest == self._named[before.rule_id].digest:
+        if before.rule_digest in self.rules.digests.get(before.rule_id, ()):
             return msgspec.structs.replace(
                 before,
                 revision=before.revision + 1,
@@ -239,7 +339,8 @@ class Tracker:
         for _, f in derived:
             journey = fold.of(f.place)
             if journey is not None:
-                self._count(journey, f.rule_id)
+                _count(journey, f)
+        came_back = _came_back(fold.journeys.values())
         marks = facts.marks
         current = set()
         for journey in fold.journeys.values():
@@ -247,14 +348,14 @@ class Tracker:
                 continue  # its id begins anew with a later one
             current.add(journey.id)
             mark = marks.get(journey.id)
-            content = blake2b(_digest(_content(journey)), digest_size=8).digest()
+            content = blake2b(_digest(_content(journey, journey.number in came_back)), digest_size=8).digest()
             if mark is not None and not mark.merged and mark.digest == content:
                 continue
             if mark is not None and not settle and not clock.passed(mark.at + self.rules.time.journey_every):
                 continue
             revision = mark.revision + 1 if mark else journey.start // SECOND
             marks[journey.id] = Mark(revision, clock.now, content, journey.start, journey.end, journey.first_channel)
-            look.journeys.append((journey.id, journey_snapshot(facts, journey, self.generation, revision)))
+            look.journeys.append((journey.id, journey_snapshot(facts, journey, self.generation, revision, journey.number in came_back)))
         if len(marks) > len(current):
             for name in sorted(marks.keys() - current):
                 mark = marks[name]
@@ -264,14 +365,8 @@ class Tracker:
                 mark.revision += 1
                 into = next((j.id for j in fold.journeys.values() if j.start <= mark.start <= j.end), None)
                 gone = Journey(0, name, None, mark.start, mark.end, 0, 0, mark.channel, mark.channel)
-                value = journey_snapshot(facts, gone, self.generation, mark.revision, "merged", into)
+                value = journey_snapshot(facts, gone, self.generation, mark.revision, False, "merged", into)
                 look.journeys.append((name, value))
-
-    def _count(self, journey: Journey, rule_id: str) -> None:
-        rule = self._named[rule_id]
-        if rule.mode == "live":
-            journey.frictions += 1
-            journey.weight += rule.weight
 
     # -- forget
 
@@ -312,6 +407,9 @@ class Tracker:
             for e in all_entries(facts):
                 if e.ref is not None:
                     paired[e.ref] = max(paired.get(e.ref, 0), _lives_to(e))
+            for opener, closer in self._pairs(facts):
+                if max(_lives_to(opener), closer.at) >= floors.get(family_of(opener.kind), 0):
+                    kept.update((opener.identity, closer.identity))
         cut: set[ContactKey | None] = set()
         if not together:  # the rest of a contact would tell another story than the whole
             cut = {contact_key(e) for f, entries in facts.entries.items() for e in entries if e.at < floors.get(f, 0)}
@@ -330,22 +428,30 @@ class Tracker:
         self._freeze(facts, derived, before)
         self._drop_journeys(facts)
 
+    def _pairs(self, facts: Facts) -> Iterator[tuple[Entry, Entry]]:
+        gap = self.rules.time.inactivity_gap
+        view = View(facts, Fold(facts), gap)
+        for d, rule, _ in self._detectors:
+            if d.pairs is not None and not facts.entries.keys().isdisjoint(d.reads):
+                yield from ((opener, closer) for opener, closer in d.pairs(view, rule) if closer is not None)
+
     def _freeze(self, facts: Facts, derived: list[tuple[str, Friction]], before: dict[str, int]) -> None:
         """What fell below the floors is said for good: its weight goes to its journey's prefix."""
-        for detector, _, reach in self._detectors:
-            floor, old = _floor(facts.floors, detector) + reach, _floor(before, detector) + reach
-            for kind, friction in derived:
-                if kind == detector.kind and old <= friction.opened_at < floor:
-                    journey = facts.sealed.get(friction.place.journey)
-                    if journey is not None:
-                        self._count(journey, friction.rule_id)
-            for key, p in list(facts.published.items()):
-                if p.kind == detector.kind and p.opened_at < floor and p.state != "open":
-                    del facts.published[key]
+        lines, old = self._lines(facts.floors), self._lines(before)
+        for kind, friction in derived:
+            if old[kind] <= friction.opened_at < lines[kind]:
+                journey = facts.sealed.get(friction.place.journey)
+                if journey is not None:
+                    _count(journey, friction)
+        for key, p in list(facts.published.items()):
+            if p.opened_at < lines[p.kind] and p.state != "open":
+                del facts.published[key]
 
     def _drop_journeys(self, facts: Facts) -> None:
         line = facts.newest - self.journey_horizon
         held = {e.journey for e in all_entries(facts)}
+        for number in _came_back(facts.sealed.values()):  # what they came back from may be dropped now
+            facts.sealed[number].came_back = True
         for number, journey in list(facts.sealed.items()):
             if journey.end < line and number not in held:
                 del facts.sealed[number]
@@ -367,12 +473,32 @@ class Tracker:
 
     def _above(self, facts: Facts) -> dict[str, Published]:
         """What was said and still can change."""
-        lines = {d.kind: _floor(facts.floors, d) + reach for d, _, reach in self._detectors}
+        lines = self._lines(facts.floors)
         return {key: p for key, p in facts.published.items() if p.opened_at >= lines[p.kind]}
 
 
-def _floor(floors: dict[str, int], detector: Detector) -> int:
-    return max([floors.get(family, 0) for family in detector.reads]) if floors else 0
+def _count(journey: Journey, f: Friction) -> None:
+    if f.rule.mode == "live":
+        journey.frictions += 1
+        journey.weight += f.rule.weight
+        journey.first_trouble = min(journey.first_trouble or NEVER, f.opened_at)
+        if f.opened_at >= journey.trouble:
+            journey.trouble, journey.trouble_topic = f.opened_at, f.topic
+
+
+def _came_back(journeys: Iterable[Journey]) -> set[int]:
+    """The journeys, by number, that begin with something else of the customer's own will after trouble in an earlier one."""
+    least, most = CAME_BACK
+    listed = list(journeys)
+    troubled = [j for j in listed if j.trouble]
+    return {
+        j.number
+        for j in listed
+        if j.came_back
+        or any(
+            t.start < j.start and least <= j.own_at - t.trouble <= most and j.own_topic != t.trouble_topic for t in troubled
+        )
+    }
 
 
 def _opened(found: tuple[str, Friction]) -> int:
@@ -393,8 +519,9 @@ def _cut(entries: list[Entry], keep: int) -> int:
     return floor + (entries[-keep - 1].at == floor)
 
 
-def _content(j: Journey) -> tuple[object, ...]:
-    return (j.id, j.start, j.end, j.touchpoints, j.contacts, j.first_channel, j.last_channel, j.frictions, j.weight)
+def _content(j: Journey, came_back: bool) -> tuple[object, ...]:
+    counts = (j.touchpoints, j.contacts, j.frictions, j.weight)
+    return (j.id, j.start, j.end, counts, j.first_channel, j.last_channel, j.path, j.outcome, j.amounts, came_back)
 
 
 def _incident(p: Published) -> tuple[str, str]:
@@ -405,6 +532,8 @@ def _incident(p: Published) -> tuple[str, str]:
 def _type(before: Published | None, after: Published) -> str:
     if before is None or before.state == "retracted":
         return "opened" if after.state == "open" else "resolved"
+    if before.state == "resolved" and after.state == "open":
+        return "opened"
     if after.state == "resolved" and before.state == "open":
         return "resolved"
     return "updated"

@@ -6,7 +6,7 @@ A line is a touchpoint: when, what, on which channel, about what, then anything 
     2m10s contact.answered  voice          contact=c1 by=agent wait=130s
 
 Offsets run from one Monday morning ("1h30m", "-5s", "7d1us"). `id=`, `contact=`, `journey=`, `by=`, `agent=`,
-`wait=`, `handle=`, `code=` and `due=` are short for fields; any other key is the field itself. Lines without
+`wait=`, `handle=`, `code=`, `asset=` and `due=` are short for fields; any other key is the field itself. Lines without
 `id=` are e1, e2, ... in the order of writing; "-" stands for no topic. Contacts default to none.
 
 `Desk` is one customer's facts between touchpoints and events: it merges, looks, restarts, and holds every event
@@ -39,7 +39,7 @@ CLAIMED_OF_JOURNEYS = ("started_at", "ended_at", "touchpoints", "contacts", "fri
 _UNITS = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _PART = re.compile(r"(\d+)(us|ms|s|m|h|d)")
 _SHORT = {"id": "event_id", "contact": "contact_id", "journey": "journey_id", "by": "ended_by", "agent": "agent_id"}
-_SHORT |= {"wait": "wait_ms", "handle": "handle_ms", "code": "reason_code", "due": "due_at", "customer": "customer_id"}
+_SHORT |= {"asset": "asset_id", "wait": "wait_ms", "handle": "handle_ms", "code": "reason_code", "due": "due_at", "customer": "customer_id"}
 
 
 def span(text: str) -> int:
@@ -85,6 +85,8 @@ def _touchpoint(words: list[str], event_id: str, customer: str | None) -> Normal
             fields[name] = at(value)
         elif name == "version":
             fields[name] = int(value)
+        elif name in ("score", "x", "y"):
+            fields[name] = float(value)
         elif name in ("cancelled", "automatic"):
             fields[name] = value == "yes"
         else:
@@ -115,6 +117,7 @@ class Desk:
     last: Look | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
+    _tracker: Tracker | None = None
     _frictions: dict[str, dict[str, Any]] = field(default_factory=dict)
     _journeys: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -132,7 +135,9 @@ class Desk:
         self.now = max(self.now, self.now if now is None else at(now) if isinstance(now, str) else now)
         if self.facts is None:
             return []
-        self.last = Tracker(self.rules).look(self.facts, self.now, self.now, settle)
+        if self._tracker is None or self._tracker.rules is not self.rules:
+            self._tracker = Tracker(self.rules)
+        self.last = self._tracker.look(self.facts, self.now, self.now, settle)
         self.packed = self.last.packed
         if self.packed is None:
             self.facts = None

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from schemas.end_reasons import who_ended
 from schemas.times import format_duration
 from streams.friction import Clock, Friction, View, ending
 from streams.rules import AgentDisconnect
 
 
-def agent_disconnect(view: View, rule: AgentDisconnect, clock: Clock) -> Iterator[Friction]:
+def agent_disconnect(view: View, table: AgentDisconnect, clock: Clock) -> Iterator[Friction]:
     """Opens at the end of a short talk; after a longer one at the return on the topic (its own rule).
 
     Resolved by a later contact on the topic that is resolved.
     """
-    longer = rule.after_longer_talk
     for i, call in enumerate(view.contacts):
         ended, answered = call.ended, call.answered
-        if ended is None or answered is None or call.ended_by != "agent" or call.start.channel != "voice":
+        if ended is None or answered is None or call.start.channel != "voice":
             continue
-        if call.transfers or call.resolution is not None or ended.at < answered.at:
+        if who_ended(call.ended_by, call.reason_code) != "agent" or call.transfers or call.resolution is not None or ended.at < answered.at:
             continue
         talk = ended.at - answered.at
+        rule = table.at(call)
         short = talk < rule.short_call
-        used = rule if short else longer
+        used = rule if short else rule.after_longer_talk
         if used.mode == "off":
             continue
         later = [c for c in view.contacts[i + 1 :] if c.topic == call.topic and c.settled]
@@ -37,6 +38,7 @@ def agent_disconnect(view: View, rule: AgentDisconnect, clock: Clock) -> Iterato
         returned = f"; the customer returned within {format_duration(used.return_within)}" if back else ""
         yield Friction(
             rule_id="agent_disconnect" if short else "agent_disconnect.after_longer_talk",
+            rule=used,
             contact=call,
             entry=call.start,
             opened_at=at,

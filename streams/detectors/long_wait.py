@@ -9,28 +9,32 @@ from streams.friction import Clock, Friction, View, ending
 from streams.rules import LongWait
 
 
-def long_wait(view: View, rule: LongWait, clock: Clock) -> Iterator[Friction]:
+def long_wait(view: View, table: LongWait, clock: Clock) -> Iterator[Friction]:
     """Opens when a contact has waited longer than its channel's limit; over when the wait is.
 
     The wait runs from `contact.queued`. A contact that never queued has waited from its start,
-    but only once it was answered: until then it may well be a machine's, and served by it.
+    but only once it was answered: until then it may well be a machine's, and served by it. Where a calendar is
+    named only open hours count, whatever the report says.
     """
     for contact in view.contacts:
-        limit = rule.limits.get(contact.start.channel)
+        rule = table.at(contact)
+        limit = rule.limits.get(contact.channel)
         begin = contact.queued or (contact.start if contact.answered else None)
         if limit is None or begin is None:
             continue
         over = contact.answered or contact.abandoned or contact.ended
         reason = "answered" if contact.answered else "abandoned" if contact.abandoned else "ended"
-        late, worse = begin.at + limit, begin.at + round(limit * rule.error_factor)
+        late = rule.after(begin.at, limit)
         if over is None:
             if not clock.passed(late):
                 continue
-            bad = clock.passed(worse)
-            waited = (worse if bad else late) - begin.at
+            bad = clock.passed(rule.after(begin.at, round(limit * rule.error_factor)))
+            waited = round(limit * rule.error_factor) if bad else limit
             ways = []
         else:
-            waited = over.wait_ms * 1000 if over.wait_ms is not None and reason != "ended" else over.at - begin.at
+            waited = rule.between(begin.at, over.at)
+            if over.wait_ms is not None and reason != "ended" and rule.calendar is None:
+                waited = over.wait_ms * 1000
             if waited <= limit:
                 continue
             bad = waited >= limit * rule.error_factor
@@ -40,6 +44,7 @@ def long_wait(view: View, rule: LongWait, clock: Clock) -> Iterator[Friction]:
         resolved_at, ended_because = ending(late, ends_at, ways, clock)
         yield Friction(
             rule_id="long_wait",
+            rule=rule,
             contact=contact,
             entry=contact.start,
             opened_at=late,

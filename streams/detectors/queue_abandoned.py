@@ -11,7 +11,7 @@ from streams.friction import Clock, Friction, View, ending
 from streams.rules import QueueAbandoned
 
 
-def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[Friction]:
+def queue_abandoned(view: View, table: QueueAbandoned, clock: Clock) -> Iterator[Friction]:
     """Opens when a queued contact is abandoned after more than `short_abandon`.
 
     A warning when the customer's attempt before was abandoned too; resolved when the customer
@@ -26,6 +26,7 @@ def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[
         queued = _queued(contact, given_up)
         if queued is None:
             continue
+        rule = table.at(contact)
         wait = given_up.wait_ms * 1000 if given_up.wait_ms is not None else given_up.at - queued.at
         if wait <= rule.short_abandon:
             continue
@@ -41,6 +42,7 @@ def queue_abandoned(view: View, rule: QueueAbandoned, clock: Clock) -> Iterator[
         resolved_at, reason = ending(at, ends_at, ways, clock)
         yield Friction(
             rule_id="queue_abandoned",
+            rule=rule,
             contact=contact,
             entry=contact.start,
             opened_at=at,

@@ -13,30 +13,32 @@ ALSO = {"24h": 24 * HOUR, "14d": 14 * DAY, "30d": 30 * DAY}
 """Windows that are observed besides the rule's own."""
 
 
-def repeat_contact(view: View, rule: RepeatContact, clock: Clock) -> Iterator[Friction]:
+def repeat_contact(view: View, table: RepeatContact, clock: Clock) -> Iterator[Friction]:
     """Opens at an attempt with another one on the topic at most `window` before, start to start.
 
     Superseded by the next such attempt, else over when the window has passed.
     """
     if not view.known:
         return
-    window = rule.window
-    life = min(window, rule.expires_after)
     for topic, attempts in view.by_topic.items():
         starts = [c.started_at for c in attempts]
         for i, attempt in enumerate(attempts):
             start = attempt.started_at
+            rule = table.at(attempt)
+            window = rule.window
             low = bisect_left(starts, start - window)
             if low == i:
                 continue
             count = i - low + 1
             following = attempts[i + 1 : i + 2]
             ways = [(n.started_at, "superseded") for n in following if n.started_at <= start + window]
+            life = min(window, rule.expires_after)
             last = "window_passed" if life == window else "expired"
             resolved_at, reason = ending(start, start + life, ways, clock, last)
             about = f"about {topic}" if topic else "without a topic"
             yield Friction(
                 rule_id="repeat_contact",
+                rule=rule,
                 contact=attempt,
                 entry=attempt.start,
                 opened_at=start,

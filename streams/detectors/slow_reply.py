@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from schemas.end_reasons import who_ended
 from schemas.times import about
 from streams.contacts import Contact
 from streams.entries import Entry
@@ -29,7 +30,7 @@ def turns(contact: Contact) -> Iterator[tuple[Entry, Entry | None]]:
                 first = None
             case "contact.resolved" | "case.resolved":
                 over = True
-            case "contact.ended" if e.ended_by == "customer":
+            case "contact.ended" if who_ended(e.ended_by, e.reason_code) == "customer":
                 over = True
             case "contact.started" | "case.reopened":
                 over = False
@@ -37,27 +38,32 @@ def turns(contact: Contact) -> Iterator[tuple[Entry, Entry | None]]:
         yield first, None
 
 
-def slow_reply(view: View, rule: SlowReply, clock: Clock) -> Iterator[Friction]:
-    """Opens when a turn's first message stays unanswered past the channel's limit; over at the reply."""
+def slow_reply(view: View, table: SlowReply, clock: Clock) -> Iterator[Friction]:
+    """Opens when a turn's first message stays unanswered past the channel's limit; over at the reply.
+
+    Where a calendar is named only open hours count.
+    """
     for contact in view.contacts:
         if not contact.written:
             continue
+        rule = table.at(contact)
         for first, reply in turns(contact):
             limit = rule.limits.get(first.channel)
             if limit is None:
                 continue
-            late = first.at + limit
+            late = rule.after(first.at, limit)
             if late >= reply.at if reply is not None else not clock.passed(late):
                 continue
-            worse = first.at + round(limit * rule.error_factor)
+            worse = rule.after(first.at, round(limit * rule.error_factor))
             bad = reply.at >= worse if reply is not None else clock.passed(worse)
             ends_at = late + rule.expires_after
             ways = [(reply.at, "replied")] if reply is not None else []
             resolved_at, reason = ending(late, ends_at, ways, clock)
-            waited = reply.at - first.at if reply is not None else (worse if bad else late) - first.at
+            waited = rule.between(first.at, (worse if bad else late) if reply is None else reply.at)
             after = f"A reply took {about(waited)}" if reply is not None else "No reply"
             yield Friction(
                 rule_id="slow_reply",
+                rule=rule,
                 contact=None,
                 entry=first,
                 opened_at=late,

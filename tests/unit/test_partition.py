@@ -328,7 +328,7 @@ def test_a_subject_that_is_over_is_retired() -> None:
     """Nothing stays in the state for ever: a tombstone, and a fresh beginning for who comes back."""
     desk = Desk()
     desk.tell("0m page.viewed web")
-    desk.partition.idle(MONDAY + Tracker(DEFAULTS).longest + DISORDER + MINUTE)
+    desk.partition.idle(MONDAY + 400 * DAY)
     assert desk.due()
     desk.flush()
     assert (b"maria", None, []) in desk.ledger.flushes[-1].state

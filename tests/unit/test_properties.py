@@ -183,7 +183,8 @@ def test_cached_and_recomputed_are_equal(touchpoints: list[Normal], seed: int) -
     anew = Facts("maria", "maria")
     for e in dice.sample(list(all_entries(facts)), sum(map(len, facts.entries.values()))):
         anew.merge(copy.copy(e))
-    anew.floors = dict(facts.floors)
+    anew.floors, anew.sealed_to = dict(facts.floors), facts.sealed_to
+    anew.sealed, anew.numbers, anew.current = facts.sealed, facts.numbers, facts.current
     kept, restored, rebuilt = (
         _derived(tracker, f, now) for f in (facts, unpack("maria", facts.pack(0)), anew)
     )  # fmt: skip

@@ -21,7 +21,7 @@ LIBRARIES = set(
     "__future__ abc bisect collections contextlib copy dataclasses decimal enum fractions functools hashlib heapq "
     "itertools json math operator re statistics string struct tomllib types typing uuid zlib msgspec pydantic schemas".split()
 )
-ARGUED = {"rules": {"importlib.resources"}, "entries": {"sys.intern"}}
+ARGUED = {"calendars": {"zoneinfo", "holidays"}, "rules": {"importlib.resources"}, "entries": {"sys.intern"}}
 """By module: the default rules are a file of the package, as constant as the code beside it; interning changes no value."""
 
 BUILTINS = {"open", "input", "print", "exec", "eval", "__import__", "breakpoint"}

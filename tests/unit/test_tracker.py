@@ -94,7 +94,8 @@ def test_a_quiet_subject_is_retired() -> None:
     """Whoever is silent long enough costs nothing any more; coming back is a new beginning."""
     desk = play("0m contact.started voice billing contact=c1\n1d contact.started voice billing contact=c2", "2d")
     assert desk.last is not None
-    longest = Tracker(DEFAULTS).longest
+    assert desk.facts is not None
+    longest = Tracker(DEFAULTS).retires(desk.facts) - at("1d")
     desk.look(at("1d") + longest - 1)
     kept, said_before = desk.packed is not None, len(desk.events)
     assert kept and desk.last.due == at("1d") + longest
