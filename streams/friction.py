@@ -73,9 +73,7 @@ class View:
 
     def of(self, *kinds: str) -> list[Entry]:
         """The entries of these kinds (of one family), in order of identity, cancelled ones left out."""
-        return [
-            e for e in self._facts.entries.get(family_of(kinds[0]), ()) if e.kind in kinds and not e.cancelled
-        ]
+        return [e for e in self._facts.entries.get(family_of(kinds[0]), ()) if e.kind in kinds and not e.cancelled]
 
     def own(self) -> list[Entry]:
         """What the customer did, in order of identity."""

@@ -41,6 +41,8 @@ MAX_LETTER_KEY = 64 * 1024
 ROOM = 1_000_000
 """Entries kept unpacked a worker, about 600 bytes each with all that belongs to them, besides those of subjects that are changed."""
 YIELD_EVERY = 128
+AGAIN = 2_000
+"""Subjects a flush that are looked at again because the rules have changed."""
 REPLAY_AFTER = DAY
 """A touchpoint that comes later than this after it happened is history, and pages nobody."""
 
@@ -51,7 +53,8 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     """The control record: where a partition stands. Times: microseconds UTC.
 
     offset: next source offset to read. watermark: event time believed complete. clock: the
-    processing time up to which idle time is in the watermark. live_from: when the generation began.
+    processing time up to which idle time is in the watermark. live_from: when the generation began. rules: by kind, the
+    digest of its table and the watermark since which it has been so.
     """
 
     offset: int
@@ -61,6 +64,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     codec: int
     partitions: int
     live_from: int
+    rules: dict[str, tuple[str, int]] = {}
 
 
 _decode_control = msgspec.json.Decoder(Control).decode
@@ -136,6 +140,14 @@ class Partition:
         self.dead = False
         self.lock = asyncio.Lock()
         self.timers = _timers(state)
+        self.met = {
+            kind: (digest, control.rules[kind][1])
+            if control.rules.get(kind, ("",))[0] == digest
+            else (digest, control.watermark)
+            for kind, digest in tracker.rules.table_digests.items()
+        }
+        self.since = {kind: since for kind, (_, since) in self.met.items()}
+        self.again = list(state) if self.met != control.rules else []
 
     # -- merging
 
@@ -232,7 +244,7 @@ class Partition:
     @property
     def due(self) -> bool:
         """Whether some subject must be looked at now."""
-        return bool(self.timers) and self.timers[0][0] <= self.watermark
+        return bool(self.again) or (bool(self.timers) and self.timers[0][0] <= self.watermark)
 
     # -- flushing
 
@@ -258,9 +270,12 @@ class Partition:
 
     async def _compose(self, settle: bool) -> Outbox:
         """Derive and diff every changed or due subject; from here on they are as good as said."""
-        control = replace_control(self.control, self.offset, self.watermark, self.clock)
+        again = {key for key in self.again[-AGAIN:] if key in self.state}
+        del self.again[-AGAIN:]
+        rules = self.control.rules if self.again else self.met
+        control = replace_control(self.control, self.offset, self.watermark, self.clock, rules)
         outbox = Outbox(self.number, self.offset, (CONTROL, _json(control), []))
-        work, self.dirty = self.dirty, set()
+        work, self.dirty = self.dirty | {key.decode() for key in again}, set()
         letters, self.letters = self.letters, []
         outbox.forwarded, self.forwarded = self.forwarded, []
         self.flushing, self.pending, self.pending_bytes = self.pending, 0, 0
@@ -300,7 +315,7 @@ class Partition:
         key = subject.encode()
         facts = self.live.pop(subject, None) or unpack(subject, self.state[key])
         self.live[subject] = facts  # the latest at the end
-        look = self.tracker.look(facts, now, recorded_at, settle)
+        look = self.tracker.look(facts, now, recorded_at, settle, self.since)
         frictions.extend((key, value, []) for value in look.frictions)
         journeys.extend((f"{subject}\n{name}".encode(), value, []) for name, value in look.journeys)
         self.tally.frictions.update(look.kinds)
@@ -335,6 +350,8 @@ def _count(value: bytes | None) -> int:
     return int(value) if value is not None and value.isdigit() and len(value) < 4 else 0
 
 
-def replace_control(control: Control, offset: int, watermark: int, clock: int) -> Control:
+def replace_control(
+    control: Control, offset: int, watermark: int, clock: int, rules: dict[str, tuple[str, int]]
+) -> Control:
     """The control record of the next flush."""
-    return msgspec.structs.replace(control, offset=offset, watermark=watermark, clock=clock, codec=CODEC)
+    return msgspec.structs.replace(control, offset=offset, watermark=watermark, clock=clock, codec=CODEC, rules=rules)

@@ -88,7 +88,9 @@ class Where(_Table):
 
     def meets(self, other: Where) -> bool:
         """Whether there are places where both apply."""
-        return all(mine is None or theirs is None or mine == theirs for (_, mine), (_, theirs) in zip(self, other, strict=True))
+        return all(
+            mine is None or theirs is None or mine == theirs for (_, mine), (_, theirs) in zip(self, other, strict=True)
+        )
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in self if value is not None)
@@ -366,6 +368,15 @@ class Rules(_Table):
             if isinstance(rule, Rule):
                 found[kind] = rule
                 found.update((f"{kind}.{name}", inner) for name, inner in rule if isinstance(inner, Rule))
+        return found
+
+    @cached_property
+    def table_digests(self) -> dict[str, str]:
+        """By kind: the digest over its table, overrides and rules inside it included."""
+        found: dict[str, str] = {}
+        for name, rule in self.named.items():
+            kind = name.split(".")[0]
+            found[kind] = _digest(found.get(kind, "") + rule.table_digest)
         return found
 
     @cached_property

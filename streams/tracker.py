@@ -133,8 +133,8 @@ class Tracker:
         """Derive, diff and forget for one subject at the watermark `now`.
 
         recorded_at: the processing time, only shown in envelopes. settle: publish journeys
-        whatever was published when (the end of a file). since: by rule id, from when on a rule has been as it
-        is; what it finds before is history. Changes `facts`.
+        whatever was published when (the end of a file). since: by kind, from when on its rules have been as they
+        are; what they find before is history. Changes `facts`.
         """
         clock = Clock(now)
         retired = clock.passed(self.retires(facts))
@@ -232,7 +232,7 @@ class Tracker:
         since: Mapping[str, int],
     ) -> Published:
         rule = f.rule
-        known_since = rule.effective_from if rule.effective_from is not None else since.get(f.rule_id, 0)
+        known_since = rule.effective_from if rule.effective_from is not None else since.get(kind, 0)
         journey = fold.of(f.place)
         contact, e = f.contact, f.entry
         return Published(
@@ -355,7 +355,9 @@ class Tracker:
                 continue
             revision = mark.revision + 1 if mark else journey.start // SECOND
             marks[journey.id] = Mark(revision, clock.now, content, journey.start, journey.end, journey.first_channel)
-            look.journeys.append((journey.id, journey_snapshot(facts, journey, self.generation, revision, journey.number in came_back)))
+            look.journeys.append(
+                (journey.id, journey_snapshot(facts, journey, self.generation, revision, journey.number in came_back))
+            )
         if len(marks) > len(current):
             for name in sorted(marks.keys() - current):
                 mark = marks[name]
@@ -496,7 +498,8 @@ def _came_back(journeys: Iterable[Journey]) -> set[int]:
         for j in listed
         if j.came_back
         or any(
-            t.start < j.start and least <= j.own_at - t.trouble <= most and j.own_topic != t.trouble_topic for t in troubled
+            t.start < j.start and least <= j.own_at - t.trouble <= most and j.own_topic != t.trouble_topic
+            for t in troubled
         )
     }
 

@@ -19,10 +19,11 @@ from schemas.times import DAY, MINUTE, SECOND
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import Normal, plain
 from streams.facts import CODEC, MAX_ENTRIES, MAX_PACKED, due_of
-from streams.partition import CONTROL, FORWARDED, YIELD_EVERY, Control, Names, Partition, Tally, read_control
+from streams.partition import AGAIN, CONTROL, FORWARDED, YIELD_EVERY, Control, Names, Partition, Tally, read_control
 from streams.publish import POINTS, Hook, Outbox, Record
 from streams.tracker import Tracker
 from streams.transport import Batch
+from streams.rules import parse_rules
 from tests.stories import DEFAULTS, MONDAY, at, story
 
 NAMES = Names("touchpoints", "frictions", "journeys", "touchpoints.dlq")
@@ -102,12 +103,13 @@ class Desk:
         self.ledger = Ledger()
         self.points: list[str] = []
         self.tally = Tally()
+        self.rules = DEFAULTS
         self.partition = self.claim()
 
     def claim(self) -> Partition:
         """What a successor restores from the ledger."""
         control = self.ledger.control or Control(0, 0, 0, 1, CODEC, PARTITIONS, self.live_from)
-        state, tracker = dict(self.ledger.state), Tracker(DEFAULTS, control.generation)
+        state, tracker = dict(self.ledger.state), Tracker(self.rules, control.generation)
         self.partition = Partition(
             self.number, tracker, self.ledger, NAMES, state, control, self.tally, lambda: MONDAY, self._point
         )
@@ -157,7 +159,8 @@ def test_what_is_said_remembered_and_acknowledged_is_one() -> None:
     (outbox,) = desk.ledger.flushes
     assert (outbox.position, [key for key, _, _ in outbox.state]) == (2, [b"maria"])
     assert [key.split(b"\n")[0] for key, _, _ in outbox.published["journeys"] if key is not None] == [b"maria"]
-    assert desk.ledger.control == Control(2, at("10m") - DISORDER, at("10m"), 1, CODEC, PARTITIONS, 0), (
+    met = {kind: (digest, 0) for kind, digest in DEFAULTS.table_digests.items()}
+    assert desk.ledger.control == Control(2, at("10m") - DISORDER, at("10m"), 1, CODEC, PARTITIONS, 0, met), (
         "position, watermark and clock are of one moment"
     )
     assert desk.points == ["before publish", "before install", "after install"]
@@ -352,6 +355,37 @@ def test_history_pages_nobody(live_from: int, appended: str, replay: bool) -> No
     assert desk.flush() == ["maria slow_reply opened"]
     event = json.loads(desk.ledger.topics["frictions"][0][1] or b"")
     assert event["data"]["replay"] is replay
+
+
+def test_new_rules_find_the_past_without_a_page() -> None:
+    """Under new rules every subject is looked at again: what they find before is history, what comes after is news."""
+    desk = Desk()
+    assert desk.tell("0m message.received social - contact=c1\n30m page.viewed web - id=p1") == []
+    desk.rules = parse_rules('slow_reply.limits.social = "10m"')
+    desk.claim()
+    assert desk.due() and desk.flush() == ["maria slow_reply opened"]
+    assert not desk.due()
+    desk.claim()
+    assert not desk.due(), "they have been met"
+    desk.tell("40m message.received social - contact=c2\n55m page.viewed web - id=p2")
+    events = [json.loads(value or b"")["data"] for _, value, _ in desk.ledger.topics["frictions"]]
+    assert [(e["contact_id"], e["replay"]) for e in events] == [("c1", True), ("c2", False)]
+
+
+def test_many_subjects_are_looked_at_again_in_slices() -> None:
+    """A change of rules over a large state makes no flush that outlasts its transaction."""
+    desk = Desk()
+    desk.append(Normal("s", f"e{i}", f"c{i}", "page.viewed", "web", MONDAY) for i in range(2_400 * PARTITIONS))
+    desk.read()
+    desk.flush()
+    assert AGAIN < len(desk.partition.state) < 2 * AGAIN
+    desk.rules = parse_rules('closed_door.mode = "shadow"')
+    desk.claim()
+    before = len(desk.ledger.flushes)
+    while desk.due():
+        desk.flush()
+    assert len(desk.ledger.flushes) == before + 2
+    assert [bool(len(f.state)) for f in desk.ledger.flushes[before:]] == [False, False], "nothing has changed by it"
 
 
 def test_merging_goes_on_during_a_flush() -> None:
