@@ -158,7 +158,7 @@ class Desk:
         assert before is None or data["revision"] > before["revision"], (before, data)
         if event["type"] == "volvere.friction.updated":
             assert before is not None, f"updated before it was opened: {data}"
-            told = [*CLAIMED, "rule"]
+            told = [*CLAIMED, "rule", "suppressed"]
             assert [before[name] for name in told] != [data[name] for name in told], f"nothing new: {data}"
         if event["type"] == "volvere.friction.retracted":
             assert before is not None and data["state"] == "retracted"

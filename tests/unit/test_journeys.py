@@ -129,6 +129,57 @@ def test_frictions_make_the_score() -> None:
     assert (journey["frictions"], journey["score"]) == (2, friction_score(3 + 3))
 
 
+def test_what_a_journey_amounts_to() -> None:
+    """An analyst reads the way through the channels, how it ended, and the money less what was paid back."""
+    text = """
+        0m  contact.started  voice billing  contact=c1
+        5m  contact.ended    voice -        contact=c1 outcome=unresolved
+        1h  message.received email billing  contact=c2
+        2h  message.sent     email -        contact=c2
+        1d  order.placed     web   -        amount=49.90 currency=EUR
+        2d  purchase.made    store -        amount=10.10 currency=EUR
+        3d  purchase.made    store -        amount=5
+        4d  order.refunded   web   -        amount=9.90  currency=EUR
+        5d  contact.resolved email -        contact=c2
+    """
+    for told in (play(text, "6d"), play(text, "6d", every=_restart), play(text, "6d", order=lambda t: t[::-1])):
+        (journey,) = told.journeys
+        assert (journey["path"], journey["outcome"]) == (["voice", "email", "web", "store", "web", "email"], "resolved")
+        assert journey["amounts"] == {"EUR": "50.10", "XXX": "5"}
+
+
+def test_a_path_is_bounded() -> None:
+    """A customer who goes to and fro for ever costs twenty words."""
+    text = "\n".join(f"{n}m page.viewed {('web', 'app')[n % 2]}" for n in range(50))
+    (journey,) = play(text, "1h").journeys
+    assert journey["path"] == ["web", "app"] * 10 and journey["last_channel"] == "app"
+
+
+TROUBLE = "0m contact.queued voice billing contact=c1\n3m contact.answered voice billing contact=c1\n"
+
+
+@pytest.mark.parametrize(
+    ("back", "came_back"),
+    [
+        ("8d contact.started voice delivery", True),
+        ("8d contact.started voice billing", False),  # about the same: not of their own will
+        ("8d page.viewed web", True),
+        ("8d message.sent email", False),
+        ("8d contact.started voice delivery direction=outbound", False),
+        ("8d message.sent email\n9d purchase.made store", True),
+        ("90d2m page.viewed web", True),
+        ("90d2m1us page.viewed web", False),
+        ("6d page.viewed web", False),  # still the same journey
+    ],
+)
+def test_who_came_back(back: str, came_back: bool) -> None:
+    """A journey of one's own will, a day to 90 days after trouble in an earlier one; and it stays so when that is forgotten."""
+    assert [j["came_back"] for j in play(TROUBLE + back, "91d").journeys][-1] is came_back
+    late = "\n".join(f"{day}d message.sent email" for day in range(92, 400, 6))
+    desk = play(f"{TROUBLE}{back}\n{late}", "400d", every=_look)
+    assert [j["came_back"] for j in desk.journeys if offset(j["started_at"]) == back.split()[0]] in ([came_back], [])
+
+
 @pytest.mark.parametrize(("weight", "score"), [(0, 0), (1, 9.52), (10, 63.21), (1000, 100)])
 def test_friction_score(weight: float, score: float) -> None:
     """100 x (1 - exp(-weight / 10)), as the column's comment says."""

@@ -177,3 +177,59 @@ def test_kinds_are_told_for_counters() -> None:
     desk = play(SILENCE, "5m")
     assert desk.last is not None
     assert desk.last.kinds == [("slow_reply", "opened", "warning")] and len(desk.last.frictions) == 1
+
+
+COOL = 'long_wait.cool_down = "1h"\nlong_wait.expires_after = "2h"\n'
+
+
+def waits(desk: Desk, now: str, *queued: str) -> list[str]:
+    """What a look says about waits, after more contacts that queue ("20m billing c1") or are answered ("23m - c1")."""
+    for line in queued:
+        when, topic, contact = line.split()
+        kind = "contact.answered" if topic == "-" else "contact.queued"
+        desk.tell(story(f"{when} {kind} voice {topic} contact={contact}", name=f"{kind}-{contact}"))
+    return [
+        f"{e['data']['contact_id']} {e['type'].rsplit('.')[-1]} {'quietly' if e['data']['suppressed'] else 'aloud'}"
+        for e in desk.look(now)
+        if e["data"]["kind"] == "long_wait"
+    ]
+
+
+def test_a_cool_down_holds_back_the_second_page() -> None:
+    """Within it the same incident notifies once; what is still open at its end is told then, and only once."""
+    desk = Desk(parse_rules(COOL))
+    assert waits(desk, "2m", "0m billing c0") == ["c0 opened aloud"]
+    assert waits(desk, "22m", "20m billing c1", "20m delivery c2") == [
+        "c0 updated aloud", "c1 opened quietly", "c2 opened aloud",
+    ], "another topic is another incident"  # fmt: skip
+    assert waits(desk, "1h1m") == ["c1 updated quietly", "c2 updated aloud"], "both are errors by now"
+    desk.restart()
+    assert waits(desk, "1h2m") == ["c1 updated aloud"]
+    assert waits(desk, "1h59m") == []
+
+
+def test_what_ends_in_the_cool_down_was_never_told() -> None:
+    """It stays recorded, and its end says that nobody was notified; the next one after the cool-down is told."""
+    desk = Desk(parse_rules(COOL))
+    waits(desk, "2m", "0m billing c0")
+    assert waits(desk, "22m", "20m billing c1")[1:] == ["c1 opened quietly"]
+    assert waits(desk, "23m", "23m - c1") == ["c1 resolved quietly"]
+    assert waits(desk, "72m", "70m billing c2") == ["c2 opened aloud"]
+
+
+def test_found_open_again_is_opened_again() -> None:
+    """Late evidence that takes an end back triggers anew: consumers act on the type."""
+    desk = Desk()
+    said(desk, "2m", SILENCE)
+    assert said(desk, "4m", "3m message.sent chat - contact=c1 id=r") == ["resolved resolved warning"]
+    late = "3m message.sent chat - contact=c1 id=r version=1 cancelled=yes"
+    assert said(desk, "5m", late) == ["opened open warning"]
+    assert desk.events[-1]["data"]["corrected"]
+
+
+@pytest.mark.parametrize(("effective", "replay"), [("2025-01-06T09:02:00Z", False), ("2025-01-06T09:02:01Z", True)])
+def test_a_rule_that_holds_from_a_day_on(effective: str, replay: bool) -> None:
+    """What opened before a rule's `effective_from` is recorded, and pages nobody."""
+    desk = Desk(parse_rules(f'slow_reply.effective_from = "{effective}"'))
+    said(desk, "5m", SILENCE)
+    assert [d["replay"] for d in desk.standing] == [replay]
