@@ -40,6 +40,7 @@ COLUMNS: dict[str, str] = {
     "agent_id": "The agent",
     "alias": "The subject as it was when the record was sent; stays when identities are joined",
     "amount": "Money, exact decimal, in `currency`",
+    "amounts": "Orders and purchases less refunds: currency -> exact decimal; XXX is money without a currency",
     "answered_at": "First contact.answered, UTC; null when never answered",
     "appended_at": "When the record arrived in Kafka, UTC",
     "applied_at": "When the migration was applied, UTC",
@@ -47,6 +48,9 @@ COLUMNS: dict[str, str] = {
     "attempt": "True for an inbound contact begun by contact.* or message.received; never a case or an outbound contact",
     "attributes": "Further fields as they were sent, as text",
     "automatic": "True when a machine sent it: no reply, no answer",
+    "came_back": (
+        "True when the journey begins of the customer's own will, 1 to 90 days after a friction in an earlier journey"
+    ),
     "cancelled": "True when the event was withdrawn",
     "channel": "voice, chat, sms, email, social, web, store, ...",
     "contact_id": "The call, conversation or case, prefixed with its system's name; null when none was given",
@@ -86,6 +90,7 @@ COLUMNS: dict[str, str] = {
     "occurred_at": "When it happened, UTC, microseconds",
     "opened_at": "When the friction began, UTC",
     "outcome": "ok, fail, resolved, unresolved, denied or escalated; null when unknown",
+    "path": "Channels in order, equal neighbours once; the first 20",
     "previous_contact_at": (
         "Start of the same customer's contact before this one, any topic or channel, UTC; "
         "null for the first and for unknown customers"
@@ -163,6 +168,7 @@ OWN: dict[str, dict[str, str]] = {
     },
     "volvere.journeys": {
         "ended_at": "Time of its newest touchpoint so far, UTC",
+        "outcome": "Latest known outcome in the journey: ok, resolved, denied, ...; null when none is known",
         "score": "Friction score, 0 (none) to 100; not the effort score that customers answer",
         "started_at": "Time of its first touchpoint, UTC",
         "touchpoints": "Number of touchpoints of the journey",

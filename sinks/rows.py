@@ -12,6 +12,7 @@ ClickHouse reads exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
@@ -132,6 +133,10 @@ class _Journey(msgspec.Struct, gc=False):
     generation: int
     revision: int
     merged_into: str | None = None
+    path: list[str] = []
+    outcome: str | None = None
+    amounts: dict[str, Decimal] = {}
+    came_back: bool = False
     replay: bool = False
 
 

@@ -16,7 +16,17 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.errors import Transient
 from sinks import dictionary, rows
-from sinks.clickhouse import Inserter, StoreProblem, connect, jsonable, migrate, newest_generation, query
+from sinks.clickhouse import (
+    MIGRATIONS,
+    Inserter,
+    StoreProblem,
+    connect,
+    drop,
+    jsonable,
+    migrate,
+    newest_generation,
+    query,
+)
 from tests.contract.chdb_http import ChdbHttp, Cut, Fail, LoseAnswer
 from tests.contract.conftest import ARRIVED, Table, tail, touchpoint_row
 
@@ -56,18 +66,44 @@ def journey(**changes: Any) -> dict[str, Any]:
 # Tables and views
 
 
+MIGRATED = ["0001_tables.sql", "0002_views.sql", "0003_journeys.sql"]
+
+
 def test_migrations_run_twice_and_side_by_side(migrated: Client) -> None:
     """A worker that starts finds everything in place and changes nothing, however many start."""
-    before = query(
-        migrated, "SELECT database, name, uuid FROM system.tables WHERE database LIKE 'volvere%' ORDER BY ALL"
+    tables = "SELECT database, name, uuid FROM system.tables WHERE database LIKE 'volvere%' ORDER BY ALL"
+    data = tables.replace("WHERE", "WHERE engine != 'View' AND")
+    columns = (
+        "SELECT database, table, position, name, type, comment FROM system.columns "
+        "WHERE database LIKE 'volvere%' ORDER BY ALL"
     )
+    before = [query(migrated, sql) for sql in (tables, data, columns)]
     assert migrate(migrated) == []
+    assert [query(migrated, sql) for sql in (tables, data, columns)] == before
     migrated.command("TRUNCATE TABLE volvere_store.migrations")  # as another worker that began before the first ended
-    assert migrate(migrated) == ["0001_tables.sql", "0002_views.sql"]
-    after = query(
-        migrated, "SELECT database, name, uuid FROM system.tables WHERE database LIKE 'volvere%' ORDER BY ALL"
-    )
-    assert before == after
+    assert migrate(migrated) == MIGRATED
+    assert [query(migrated, sql) for sql in (data, columns)] == before[1:], "views are made anew, data never"
+
+
+def test_store_of_an_earlier_release_is_brought_up_to_date(migrated: Client, tmp_path: Path) -> None:
+    """Who upgrades keeps what was stored: old journeys stay, the new columns are empty for them and filled from now on."""
+    for name in MIGRATED[:2]:
+        (tmp_path / name).write_text((MIGRATIONS / name).read_text(encoding="utf-8"), encoding="utf-8")
+    drop(migrated)
+    assert migrate(migrated, tmp_path) == MIGRATED[:2]
+    added = {"path", "outcome", "amounts", "came_back"}
+    table = Table(migrated)
+    old = json.loads(rows.journey(json.dumps(journey()).encode(), tail("journeys")))
+    table.put("journeys", [json.dumps({k: v for k, v in old.items() if k not in added}).encode()])
+    assert added.isdisjoint(table.one("SELECT * FROM volvere.journeys"))
+
+    assert migrate(migrated) == MIGRATED[2:]
+    table.journeys(journey(journey_id="j2", path=["voice", "chat"], outcome="ok", amounts={"EUR": "5"}, came_back=True))
+    assert table.ask("SELECT journey_id, path, outcome, amounts, came_back FROM volvere.journeys ORDER BY ALL") == [
+        ("j1", [], None, {}, False),
+        ("j2", ["voice", "chat"], "ok", {"EUR": Decimal("5.0000")}, True),
+    ]
+    assert migrate(migrated) == []
 
 
 def test_changed_migration_is_an_error(migrated: Client, tmp_path: Path) -> None:
@@ -238,6 +274,21 @@ def test_friction_comes_back_whole(table: Table) -> None:
         (["pbx"], ["e1"], ["started"])
     ]
     assert (row["provisional"], row["corrected"], row["suppressed"], row["replay"]) == (True, False, False, False)
+
+
+def test_journey_comes_back_whole(table: Table) -> None:
+    """What a journey amounts to is exact: its channels in order, its money to the last digit in each currency."""
+    amounts = {"EUR": "-12.3456", "JPY": "99999999999999999999999", "XXX": "0"}
+    table.journeys(
+        journey(path=["web", "voice", "web"], outcome="denied", amounts=amounts, came_back=True),
+        journey(journey_id="j2"),
+    )
+    row = table.one("SELECT * FROM volvere.journeys WHERE journey_id = 'j1'")
+    assert (row["path"], row["outcome"], row["came_back"]) == (["web", "voice", "web"], "denied", True)
+    assert {currency: Decimal(amount) for currency, amount in amounts.items()} == row["amounts"]
+    assert table.ask("SELECT path, outcome, amounts, came_back FROM volvere.journeys WHERE journey_id = 'j2'") == [
+        ([], None, {}, False)
+    ]
 
 
 def test_every_published_example_is_stored(table: Table) -> None:

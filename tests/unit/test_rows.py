@@ -137,6 +137,14 @@ def test_journey_row() -> None:
     assert json.loads(rows.journey(encoded(JOURNEY, state="merged", merged_into="j0"), TAIL))["_deleted"] == 1
 
 
+def test_journey_row_keeps_money_exact() -> None:
+    """An amount is text from end to end, so that no cent is rounded on the way; one that is no number is refused."""
+    made = json.loads(rows.journey(encoded(JOURNEY, path=["web"], amounts={"EUR": "12345678901234.5601"}), TAIL))
+    assert (made["path"], made["amounts"]) == (["web"], {"EUR": "12345678901234.5601"})
+    with pytest.raises(Unacceptable, match="amounts"):
+        rows.journey(encoded(JOURNEY, amounts={"EUR": "a lot"}), TAIL)
+
+
 @pytest.mark.parametrize(
     ("value", "reason", "said"),
     [
