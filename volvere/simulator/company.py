@@ -7,21 +7,25 @@ the day after). Each day has dice of its own, seeded by the company's seed and t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from math import log
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from random import Random
 from typing import Any
 
-from schemas.times import DAY, HOUR, MINUTE, SECOND, parse_time
+from schemas.times import DAY, HOUR, MINUTE, parse_time
+from volvere.simulator.affairs import affair, visit
 from volvere.simulator.contact import TOPICS, Contact, Said
-from volvere.simulator.stories import MENU, MILLISECOND, STORIES, Planted, Story, span, tell
+from volvere.simulator.stories import MILLISECOND, STORIES, Planted, Story, span, tell
+from volvere.simulator.traffic import Dice, call, chat, letter
 
 MONDAY = parse_time("2025-01-06T00:00:00Z")
 """Where a simulation begins unless told otherwise."""
 _WHEN = itemgetter(0)
-_CHANNELS = (("voice", 0.55), ("chat", 0.68), ("email", 0.8), ("sms", 0.87), ("social", 0.92), ("web", 1.0))
-_REPLY_MEAN = {"email": 2 * HOUR, "sms": 2 * MINUTE, "social": 25 * MINUTE}
+_TRAFFIC: tuple[tuple[str, Callable[[Contact, int, Dice, int], None], float], ...] = (
+    ("voice", call, 0.52), ("chat", chat, 0.64), ("email", letter, 0.74), ("sms", letter, 0.8),
+    ("social", letter, 0.84), ("web", visit, 0.94), ("web", affair, 1.0),
+)  # fmt: skip
+"""Channel, what happens there, and the share of all that happens up to and including it."""
 
 
 class Company:
@@ -32,7 +36,7 @@ class Company:
     most half of them all); by default each story once, and once more for every 2,000 customers. A
     story that does not fit into the days is left out. `untidy`: the share of the background's
     contacts that arrive up to an hour late, or twice, or are withdrawn within a day; without it
-    touchpoints come in order of time.
+    touchpoints come in order of time (the corrections that two stories tell of aside).
 
     `planted` is the ground truth. Raises ValueError for arguments that make no company.
     """
@@ -114,97 +118,31 @@ class Company:
             hour = 8 * HOUR + 6 * HOUR * (dice() + dice()) if dice() < 0.85 else DAY * dice()
             at = midnight + (int(hour) - clock) % DAY // MILLISECOND * MILLISECOND
             which = dice()
-            channel = next(name for name, upto in _CHANNELS if which < upto)
+            channel, live, _ = next(one for one in _TRAFFIC if which < one[2])
             customer = None if dice() < 0.03 else self._customer(int(dice() * crowd))
             topic = TOPICS[int(len(TOPICS) * dice() ** 1.5)]
-            contact = Contact(said, channel, f"{day}-{number}", customer, topic)
-            before = len(said)
-            if channel == "voice":
-                self._call(contact, at, rng)
-            elif channel == "chat":
-                self._chat(contact, at, rng)
-            elif channel == "web":
-                self._visit(contact, at, rng)
-            else:
-                self._letter(contact, at, rng)
+            before, odd = len(said), dice()
+            contact = Contact(said, channel, f"{day}-{number}", customer, topic, channel == "web" and odd < 0.4)
+            live(contact, at, dice, self.agents)
+            if odd > 0.93:
+                _distort(said, before, odd, f"{customer}/{day // 10}")
             if self.untidy and fate.random() < self.untidy:
                 _disturb(said, before, fate)
         return said
 
-    def _reach(self, c: Contact, at: int, rng: Random) -> str | None:
-        """From the start to the answer: the agent, or None if nobody came in time."""
-        c.say(at, "contact.started")
-        if rng.random() < 0.03:
-            c.say(at + _lasting(rng, 20 * SECOND), "contact.abandoned")
-            return None
-        c.say(at + MENU, "contact.queued", queue=c.topic)
-        wait, patience = _lasting(rng, 40 * SECOND), _lasting(rng, 400 * SECOND)
-        if patience < wait:
-            c.say(c.at + patience, "contact.abandoned", wait_ms=patience // MILLISECOND, ended_by="customer")
-            return None
-        agent = f"A{int(rng.random() * self.agents):03d}"
-        c.say(c.at + wait, "contact.answered", wait_ms=wait // MILLISECOND, agent_id=agent, queue=c.topic)
-        return agent
 
-    def _call(self, c: Contact, at: int, rng: Random) -> None:
-        agent = self._reach(c, at, rng)
-        if agent is None:
-            return
-        dice, answered = rng.random, c.at
-        how = dice()
-        if how < 0.01:  # the line, or an agent in a hurry
-            c.say(answered + _lasting(rng, MINUTE), "contact.ended", ended_by="network", reason_code="38")
-            return
-        if how < 0.025:
-            c.say(answered + SECOND + _lasting(rng, 5 * SECOND), "contact.ended", ended_by="agent", agent_id=agent)
-            return
-        if how < 0.08:
-            agent = f"A{int(dice() * self.agents):03d}"
-            c.say(c.at + _lasting(rng, MINUTE), "contact.transferred", agent_id=agent)
-        over = c.at + 15 * SECOND + _lasting(rng, 180 * SECOND)
-        if dice() < 0.6:
-            c.say(over - 5 * SECOND, "contact.resolved", outcome="resolved", agent_id=agent)
-        by = "customer" if dice() < 0.9 else "agent"
-        c.say(over, "contact.ended", ended_by=by, handle_ms=(over - answered) // MILLISECOND, agent_id=agent)
-
-    def _chat(self, c: Contact, at: int, rng: Random) -> None:
-        agent = self._reach(c, at, rng)
-        if agent is None:
-            return
-        dice, answered = rng.random, c.at
-        for _ in range(1 + int(dice() * 2)):
-            c.say(c.at + SECOND + _lasting(rng, 15 * SECOND), "message.received")
-            c.say(c.at + SECOND + _lasting(rng, 25 * SECOND), "message.sent", agent_id=agent)
-        if dice() < 0.5:
-            c.say(c.at + 10 * SECOND, "contact.resolved", outcome="resolved", agent_id=agent)
-        over = c.at + 5 * SECOND + _lasting(rng, 20 * SECOND)
-        c.say(over, "contact.ended", ended_by="customer", handle_ms=(over - answered) // MILLISECOND, agent_id=agent)
-
-    def _letter(self, c: Contact, at: int, rng: Random) -> None:
-        """Mail, text and public posts: written at once, read when somebody has time."""
-        dice = rng.random
-        c.say(at, "message.received")
-        if c.channel == "email":
-            c.say(at + 2 * SECOND, "message.sent", automatic=True)
-        if dice() < 0.97:
-            agent = f"A{int(dice() * self.agents):03d}"
-            c.say(c.at + 20 * SECOND + _lasting(rng, _REPLY_MEAN[c.channel]), "message.sent", agent_id=agent)
-            if dice() < 0.5:
-                c.say(c.at + MINUTE, "contact.resolved", outcome="resolved", agent_id=agent)
-
-    def _visit(self, c: Contact, at: int, rng: Random) -> None:
-        """A visit to the shop: nobody was asked for anything, so it is no attempt."""
-        c.say(at, "page.viewed", element=c.topic)
-        c.say(c.at + SECOND + _lasting(rng, 30 * SECOND), "element.clicked", element="search")
-        c.say(c.at + SECOND + _lasting(rng, 30 * SECOND), "page.viewed", element="cart")
-        if rng.random() < 0.4:
-            order = f"order/{c.contact_id}"
-            c.say(c.at + SECOND + _lasting(rng, MINUTE), "order.placed", ref=order, amount="49.90", currency="EUR")
-
-
-def _lasting(rng: Random, mean: int) -> int:
-    """A random length with a mean (exponential), in whole milliseconds but given in microseconds."""
-    return int(-log(1.0 - rng.random()) * mean) // MILLISECOND * MILLISECOND
+def _distort(said: list[Said], since: int, odd: float, journey: str) -> None:
+    """What is told of few contacts only, or is not told of them."""
+    for _, touchpoint in said[since:]:
+        if odd > 0.98:
+            touchpoint["journey_id"] = journey
+        elif odd > 0.955:
+            if touchpoint["kind"].startswith("contact."):
+                touchpoint["direction"] = "outbound"
+        elif odd > 0.935:
+            touchpoint["topic"] = None
+        else:
+            touchpoint["contact_id"] = None
 
 
 def _disturb(said: list[Said], since: int, fate: Random) -> None:
@@ -215,5 +153,5 @@ def _disturb(said: list[Said], since: int, fate: Random) -> None:
     elif what < 2 / 3:
         said += [(at + int(fate.random() * MINUTE), t) for at, t in contact]
     else:
-        withdrawn = contact[-1][0] + MINUTE + int(fate.random() * DAY)  # late enough to have been acted on
-        said += [(withdrawn, t | {"version": 1, "cancelled": True}) for _, t in contact]
+        later = MINUTE + int(fate.random() * DAY)  # late enough to have been acted on
+        said += [(at + later, t | {"version": 1, "cancelled": True}) for at, t in contact]

@@ -10,19 +10,34 @@ Said = tuple[int, dict[str, Any]]
 """A touchpoint, ready for JSON, and when it reaches us (microseconds)."""
 
 TOPICS = ("billing", "delivery", "repair", "contract", "password", "card", "refund", "appointment")
-SOURCES = {"voice": "pbx", "chat": "chat", "sms": "sms", "social": "social", "email": "mail", "web": "shop"}
+SOURCES = {
+    "voice": "pbx", "chat": "chat", "sms": "sms", "social": "social", "email": "mail", "web": "shop", "store": "till",
+}  # fmt: skip
 
 
 class Contact:
-    """One contact; `say` adds a touchpoint to `said`. `at` is the time of the last one (microseconds)."""
+    """One contact; `say` adds a touchpoint to `said`. `at` is the time of the last one (microseconds).
 
-    __slots__ = ("_count", "_name", "_said", "at", "channel", "contact_id", "customer_id", "source", "topic")
+    loose: what is said belongs to no contact (clicks, orders, repairs). `topic` may change on the way.
+    """
 
-    def __init__(self, said: list[Said], channel: str, name: str, customer_id: str | None, topic: str) -> None:
-        self._said, self._name, self._count = said, name, 0
+    __slots__ = ("_count", "_name", "at", "channel", "contact_id", "customer_id", "said", "source", "topic")
+
+    def __init__(
+        self, said: list[Said], channel: str, name: str, customer_id: str | None, topic: str | None, loose: bool = False
+    ) -> None:
+        self.said, self._name, self._count = said, name, 0
         self.channel, self.source = channel, SOURCES[channel]
-        self.contact_id = f"{self.source}/{name}"
+        self.contact_id = None if loose else f"{self.source}/{name}"
         self.customer_id, self.topic, self.at = customer_id, topic, 0
+
+    def aside(self, tag: str, channel: str = "web", loose: bool = True) -> Contact:
+        """What else the same customer does about the same thing. `tag` tells it from the other asides."""
+        return Contact(self.said, channel, f"{self._name}{tag}", self.customer_id, self.topic, loose)
+
+    def ref(self, what: str) -> str:
+        """A reference that nothing else has."""
+        return f"{what}/{self._name}-{self._count}"
 
     def say(self, at: int, kind: str, **fields: Any) -> str:
         """A touchpoint at a time; its event id, which is unique within its source."""
@@ -40,5 +55,5 @@ class Contact:
             "topic": self.topic,
         }
         touchpoint.update(fields)
-        self._said.append((at, touchpoint))
+        self.said.append((at, touchpoint))
         return event_id
