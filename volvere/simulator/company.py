@@ -119,7 +119,7 @@ class Company:
             at = midnight + (int(hour) - clock) % DAY // MILLISECOND * MILLISECOND
             which = dice()
             channel, live, _ = next(one for one in _TRAFFIC if which < one[2])
-            customer = None if dice() < 0.03 else self._customer(int(dice() * crowd))
+            customer = None if dice() < 0.03 else self._customer(_who(int(dice() * crowd), day))
             topic = TOPICS[int(len(TOPICS) * dice() ** 1.5)]
             before, odd = len(said), dice()
             contact = Contact(said, channel, f"{day}-{number}", customer, topic, channel == "web" and odd < 0.4)
@@ -129,6 +129,11 @@ class Company:
             if self.untidy and fate.random() < self.untidy:
                 _disturb(said, before, fate)
         return said
+
+
+def _who(number: int, day: int) -> int:
+    """Every fourth customer is silent for 40 of 90 days; then it is the one before who gets in touch."""
+    return number - 1 if number % 4 == 3 and (day - number // 4) % 90 < 40 else number
 
 
 def _distort(said: list[Said], since: int, odd: float, journey: str) -> None:
