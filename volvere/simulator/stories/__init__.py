@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 
 from volvere.simulator.contact import TOPICS
-from volvere.simulator.stories import assets, calls, digital, feedback, messages, process, returns, silence
+from volvere.simulator.stories import assets, calls, digital, feedback, messages, process, queues, returns, silence
 from volvere.simulator.stories.tale import MENU, MILLISECOND, Planted, Tale
 
 __all__ = ["MENU", "MILLISECOND", "STORIES", "Planted", "Story", "span", "tell"]
@@ -21,8 +21,8 @@ __all__ = ["MENU", "MILLISECOND", "STORIES", "Planted", "Story", "span", "tell"]
 Story = Callable[[Tale], None]
 
 STORIES: tuple[Story, ...] = (
-    *returns.STORIES, *calls.STORIES, *messages.STORIES, *process.STORIES, *digital.STORIES, *assets.STORIES,
-    *feedback.STORIES, *silence.STORIES,
+    *returns.STORIES, *calls.STORIES, *queues.STORIES, *messages.STORIES, *process.STORIES, *digital.STORIES,
+    *assets.STORIES, *feedback.STORIES, *silence.STORIES,
 )  # fmt: skip
 """Every story that is planted."""
 
