@@ -32,8 +32,20 @@ class RulesError(ValueError):
     """A rules file that cannot be used; the message names file, line, key and what was expected."""
 
 
+LONGEST = 7305 * DAY
+"""Longest duration that a rule can have: 20 years, so that every time it leads to can be written and stored."""
+MOST = 512
+"""Most that a rule can count: of a customer no more touchpoints of a family are kept for sure."""
+
+
 def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else parse_duration(None)
+    try:
+        duration = parse_duration(value if isinstance(value, str) else None)
+    except OverflowError:
+        duration = LONGEST + 1
+    if duration > LONGEST:
+        raise ValueError(f'expected a duration of at most 20 years, "{LONGEST // DAY}d"')
+    return duration
 
 
 def _moment(value: object) -> object:
@@ -44,7 +56,8 @@ Duration = Annotated[int, BeforeValidator(_duration), Field(gt=0)]
 Pause = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 Limits = dict[Word, Duration]
 Scores = dict[Word, Annotated[float, Field(allow_inf_nan=False)]]
-Several = Annotated[int, Field(ge=2)]
+Several = Annotated[int, Field(ge=2, le=MOST)]
+Factor = Annotated[float, Field(ge=1, le=1000)]
 
 
 class Place(Protocol):
@@ -199,7 +212,10 @@ class AfterLongerTalk(Rule):
     """The agent hung up after a longer talk, and the customer came back."""
 
     return_within: Duration
-    short_call: Duration | None = None
+    _short_call: int = PrivateAttr(0)
+
+    def _beside(self) -> str:
+        return str(self._short_call)
 
 
 class AgentDisconnect(Rule):
@@ -209,13 +225,11 @@ class AgentDisconnect(Rule):
     return_within: Duration
     after_longer_talk: AfterLongerTalk
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_short_call(cls, table: Any) -> Any:
+    @model_validator(mode="after")
+    def _one_short_call(self) -> Self:
         """What is longer talk depends on what is short: it belongs to the digests of both."""
-        if isinstance(table, dict) and isinstance(longer := table.get("after_longer_talk"), dict):
-            return table | {"after_longer_talk": longer | {"short_call": table.get("short_call")}}
-        return table
+        self.after_longer_talk._short_call = self.short_call
+        return self
 
 
 class QueueAbandoned(Rule):
@@ -228,7 +242,7 @@ class QueueAbandoned(Rule):
 class LongWait(Timed):
     """The queue took longer than the channel's limit."""
 
-    error_factor: Annotated[float, Field(ge=1)]
+    error_factor: Factor
     limits: Limits
 
 
@@ -248,7 +262,7 @@ class ChannelHop(Rule):
 class SlowReply(Timed):
     """The company did not reply within the channel's limit."""
 
-    error_factor: Annotated[float, Field(ge=1)]
+    error_factor: Factor
     limits: Limits
 
 
@@ -403,7 +417,9 @@ def parse_rules(text: str = "", name: str = "rules") -> Rules:
         raise RulesError(f"{name}: not TOML: {e}") from None
     tables = _over(tomllib.loads(default_text()), given)
     overrides = {
-        kind: table.pop("override") for kind, table in tables.items() if isinstance(table, dict) and "override" in table
+        kind: table.pop("override")
+        for kind, table in tables.items()
+        if isinstance(table, dict) and "override" in table and kind != "calendars"  # one may be called so
     }
     found = _Problems(text, name)
     rules = found.judged(Rules, tables, ())
@@ -513,14 +529,26 @@ def _line(path: Path, text: str) -> str:
     tables: Counter[Path] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*(\[?)\[\s*([^\]]+?)\s*\]", line):
-            table = here = tuple(part.strip(' "') for part in header[2].split("."))
+            table = ()
+            for part in _parts(header[2]):
+                table = (*table, part)
+                if table in tables:  # what stands below a list of tables belongs to its latest
+                    table = (*table, tables[table] - 1)
             if header[1]:
-                table = here = (*table, tables[table])
-                tables[table[:-1]] += 1
-        elif key := re.match(r"\s*([A-Za-z0-9_.\-\"]+)\s*=", line):
-            here = (*table, *(part.strip(' "') for part in key[1].split(".")))
+                listed = table[:-1] if isinstance(table[-1], int) else table
+                table = (*listed, tables[listed])
+                tables[listed] += 1
+                if path == listed and not best:
+                    return f":{number}"
+            here = table
+        elif key := re.match(r"""\s*((?:[\w.-]|"[^"]*"|'[^']*')+)\s*=""", line):
+            here = (*table, *_parts(key[1]))
         else:
             continue
         if len(here) > length and path[: len(here)] == here:
             best, length = f":{number}", len(here)
     return best
+
+
+def _parts(key: str) -> list[str]:
+    return [part.strip(" \"'") for part in key.split(".")]
