@@ -43,6 +43,8 @@ def _hammer(c: Contact, dice: Dice) -> None:
     for _ in range(2 + int(4 * dice())):
         x, y = x + int(20 * dice() * dice()), y + int(20 * dice() * dice())
         c.say(c.at + int(hurry * dice()) * MILLISECOND, "element.clicked", element=element, x=x, y=y)
+    if dice() < 0.3:
+        c.say(c.at + lasting(dice, 40 * SECOND), "search.failed", element=element)
 
 
 def _fill_in(c: Contact, dice: Dice) -> None:

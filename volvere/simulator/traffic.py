@@ -42,9 +42,11 @@ def call(c: Contact, at: int, dice: Dice, agents: int) -> None:
     answered, how = c.at, dice()
     if how < 0.01:  # the line, or an agent in a hurry
         c.say(answered + lasting(dice, MINUTE), "contact.ended", ended_by="network", reason_code="38")
-        return
-    if how < 0.025:
+    elif how < 0.025:
         c.say(answered + SECOND + lasting(dice, 5 * SECOND), "contact.ended", ended_by="agent", agent_id=agent)
+    if how < 0.025:
+        if dice() < 0.4:
+            call(c.aside("b", "voice", False), c.at + lasting(dice, 20 * MINUTE), dice, agents)
         return
     if how < 0.08:
         agent = _pass_on(c, dice, agents)
