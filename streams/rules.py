@@ -125,24 +125,23 @@ class Rule(_Table):
     expires_after: Duration
     cool_down: Pause = 0
     effective_from: Annotated[int, BeforeValidator(_moment)] | None = None
-    _overrides: tuple[tuple[Where, Self], ...] = PrivateAttr(())
+
+    @cached_property
+    def overrides(self) -> tuple[tuple[Where, Self], ...]:
+        """Where it is otherwise, and how it is there; `parse_rules` sets it."""
+        return ()
 
     def at(self, place: Place) -> Self:
         """The rule as it is there."""
-        for where, rule in self._overrides:
+        for where, rule in self.overrides:
             if where.holds(place):
                 return rule
         return self
 
     @property
-    def overrides(self) -> tuple[tuple[Where, Self], ...]:
-        """Where it is otherwise, and how it is there."""
-        return self._overrides
-
-    @property
     def variants(self) -> tuple[Self, ...]:
         """The rule, and each of its overrides."""
-        return (self, *(rule for _, rule in self._overrides))
+        return (self, *(rule for _, rule in self.overrides))
 
     @cached_property
     def digest(self) -> str:
@@ -158,7 +157,7 @@ class Rule(_Table):
     @cached_property
     def table_digest(self) -> str:
         """The same over the rule and its overrides."""
-        return _digest(self.digest + "".join(f"\n{where}: {rule.digest}" for where, rule in self._overrides))
+        return _digest(self.digest + "".join(f"\n{where}: {rule.digest}" for where, rule in self.overrides))
 
 
 def _digest(text: str) -> str:
@@ -174,25 +173,29 @@ class Timed(Rule):
     """A rule that waits for the company: where a calendar is named, only its open hours count."""
 
     calendar: Word | None = None
-    _open: Calendar | None = PrivateAttr(None)
+
+    @cached_property
+    def open(self) -> Calendar | None:
+        """The calendar that it names; `parse_rules` sets it."""
+        return None
 
     def _beside(self) -> str:
-        return "" if self._open is None else self._open.model_dump_json()
+        return "" if self.open is None else self.open.model_dump_json()
 
     def after(self, start: int, wait: int) -> int:
         """When so much (open) time has passed since `start`; microseconds."""
-        return start + wait if self._open is None else self._open.add(start, wait)
+        return start + wait if self.open is None else self.open.add(start, wait)
 
     def longest(self, wait: int) -> int:
         """The most time, closed hours included, in which so much (open) time passes; microseconds."""
-        if self._open is None:
+        if self.open is None:
             return wait
         starts = range(_SAMPLE_FROM, _SAMPLE_FROM + _SAMPLE_DAYS * DAY, DAY)
-        return max(self._open.add(start, wait) - start for start in starts) + _MARGIN
+        return max(self.open.add(start, wait) - start for start in starts) + _MARGIN
 
     def between(self, start: int, end: int) -> int:
         """The (open) time between two moments, microseconds; negative where they stand the other way round."""
-        return end - start if self._open is None or end < start else self._open.open_between(start, end)
+        return end - start if self.open is None or end < start else self.open.open_between(start, end)
 
 
 class RepeatContact(Rule):
@@ -427,7 +430,7 @@ def parse_rules(text: str = "", name: str = "rules") -> Rules:
         for kind, listed in overrides.items():
             rule = getattr(rules, kind, None)
             if isinstance(rule, Rule):
-                rule._overrides = tuple(_overrides(rules, kind, tables[kind], listed, found))
+                rule.__dict__["overrides"] = tuple(_overrides(rules, kind, tables[kind], listed, found))
             else:
                 found.add((kind, "override"), "unknown key")
         for kind, rule in rules:
@@ -509,8 +512,8 @@ def _hang_up(rule: Any, calendars: dict[str, Calendar], path: Path, found: _Prob
     """Give a rule the calendar that it names."""
     if not isinstance(rule, Timed) or rule.calendar is None:
         return
-    rule._open = calendars.get(rule.calendar)
-    if rule._open is None:
+    rule.__dict__["open"] = calendars.get(rule.calendar)
+    if rule.open is None:
         known = f"one of {', '.join(sorted(calendars))}" if calendars else f"a table [calendars.{rule.calendar}]"
         found.add((*path, "calendar"), f'there is no calendar "{rule.calendar}"; expected {known}')
 
