@@ -51,6 +51,15 @@ def hard_work(t: Tale) -> None:
     _low(t, "ces7", 3, FOLLOW_UP + 1)
 
 
+def anonymous(t: Tale) -> None:
+    """Nobody knows who answered, so nobody can call."""
+    t.customer_id = None
+    c = t.loose("email")
+    answer = c.say(t.begin, "survey.answered", scale="nps", score=3)
+    t.truth("low_score", c, c.at, "Somebody unknown answered 3 on the scale of NPS.", event=answer)
+    t.truth("unrecovered", c, c.at + FOLLOW_UP, "Nobody could call somebody unknown.", event=answer)
+
+
 def better_the_next_time(t: Tale) -> None:
     """A later score above the limit ends what the first one told."""
     _low(t, "csat5", 1, HOUR)
@@ -127,7 +136,7 @@ def heard_in_time(t: Tale) -> None:
 
 
 STORIES = (
-    detractor, furious, dissatisfied, hard_work, better_the_next_time, passive, neither_good_nor_bad,
-    neither_easy_nor_hard,
+    detractor, furious, dissatisfied, hard_work, anonymous, better_the_next_time, passive,
+    neither_good_nor_bad, neither_easy_nor_hard,
     unheard, heard_too_late, the_other_complaint_was_heard, one_answer_to_two_complaints, heard_in_time,
 )  # fmt: skip
