@@ -11,7 +11,7 @@ bad (found by halving, the rest is stored), or the set-up is wrong (StoreProblem
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -329,8 +329,14 @@ _NO_CODE = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.)*`|\"(?:[^\"\\]|\\.)
 _QUESTION = re.compile(r"[\s(]*(select|with|show|describe|desc|explain|exists|from)\b", re.IGNORECASE)
 
 
-def query(client: Client, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Ask one read-only question: the column names and the rows. Raises Transient or StoreProblem."""
+def query(
+    client: Client, sql: str, parameters: Mapping[str, object] | None = None
+) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Ask one read-only question: the column names and the rows. Raises Transient or StoreProblem.
+
+    parameters: values for the places such as `{name:String}`; ClickHouse binds them, they are never part of the text.
+    """
+    given = dict(parameters or {})
     question = sql.strip().rstrip("; \t\r\n")
     code = _NO_CODE.sub(" ", question)
     # The embedded engine takes several statements at once, and writes files.
@@ -338,11 +344,11 @@ def query(client: Client, sql: str) -> tuple[list[str], list[tuple[object, ...]]
         raise StoreProblem("expected one question (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN or EXISTS)")
     try:
         with _read_only(client) as (reader, settings):
-            result = reader.query(question, settings=settings)
+            result = reader.query(question, parameters=given, settings=settings)
             names = list(result.column_names)
             if not names and re.match(r"[\s(]*(select|with)\b", code, re.IGNORECASE):
                 # An answer without rows comes without names.
-                described = reader.query(f"DESCRIBE TABLE ({question}\n)", settings=settings)
+                described = reader.query(f"DESCRIBE TABLE ({question}\n)", parameters=given, settings=settings)
                 names = [str(row[0]) for row in described.result_rows]
     except ClickHouseError as e:
         if _code(e) == 164:  # retryable for an insert, whose table may be read-only for a while

@@ -85,7 +85,8 @@ class ChdbHttp:
             handle = chdb.connect(str(self.folder))
             try:
                 for name, value in settings.items():
-                    handle.query(f"SET {name} = '{value}'")
+                    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+                    handle.query(f"SET {name} = '{quoted}'")
                 return bytes(handle.query(sql, "TabSeparated").bytes() or b"")
             finally:
                 handle.close()

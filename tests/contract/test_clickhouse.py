@@ -440,6 +440,16 @@ def test_folder_in_use_by_another_process(embedded: Client, folder: Path) -> Non
 # Questions
 
 
+@pytest.mark.parametrize("value", ["ana", "O'Hara\\", "{b:String} -- ; DROP", "a\tb\nc", "Ωmega☎︎", "' OR 1 = 1"])
+def test_what_is_asked_for_is_never_part_of_the_question(table: Table, value: str) -> None:
+    """A customer's id may hold anything that a sender wrote: it is compared, not run."""
+    table.touchpoints({"customer_id": value}, {"event_id": "e2", "customer_id": "else"})
+    sql = "SELECT event_id FROM volvere.touchpoints WHERE customer_id = {id:String}"
+    assert query(table.client, sql, {"id": value})[1] == [("e1",)]
+    empty = query(table.client, f"{sql} AND event_id = {{other:String}}", {"id": value, "other": "e2"})
+    assert empty == (["event_id"], [])
+
+
 def test_question_answers_names_and_rows(client: Client) -> None:
     """A question may end in a semicolon, begin with a comment, and hold semicolons in texts."""
     assert query(client, "-- a; b\nSELECT 1 AS a, 'x;y' AS b -- c; d\n;") == (["a", "b"], [(1, "x;y")])
