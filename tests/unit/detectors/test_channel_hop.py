@@ -100,10 +100,10 @@ STORIES = (
     Told("another window, exactly on", HOPPED, ("channel_hop warning 2h..4h went_quiet",),
          rules='channel_hop.window = "2h"', until="1d"),
     Told("another number for the topic", TWO, ("channel_hop warning 1h..",),
-         rules='[[channel_hop.override]]\ntopic = "billing"\nchannels = 2'),
+         rules='channel_hop.override = [{ topic = "billing", channels = 2 }]'),
     Told("another number for the channel that was one too many", TWO, ("channel_hop warning 1h..",),
-         rules='[[channel_hop.override]]\nchannel = "chat"\nchannels = 2'),
-    Told("another number for another channel", TWO, rules='[[channel_hop.override]]\nchannel = "voice"\nchannels = 2'),
+         rules='channel_hop.override = [{ channel = "chat", channels = 2 }]'),
+    Told("another number for another channel", TWO, rules='channel_hop.override = [{ channel = "voice", channels = 2 }]'),
 )  # fmt: skip
 
 

@@ -63,9 +63,9 @@ STORIES = (
     Told("a shorter life", REFUSED, ("closed_door warning 1m..1h1m expired",),
          rules='closed_door.expires_after = "1h"'),
     Told("a shorter life on the channel", REFUSED, ("closed_door warning 1m..1h1m expired",),
-         rules='[[closed_door.override]]\nchannel = "voice"\nexpires_after = "1h"'),
+         rules='closed_door.override = [{ channel = "voice", expires_after = "1h" }]'),
     Told("a shorter life on another topic", REFUSED, OPEN,
-         rules='[[closed_door.override]]\ntopic = "delivery"\nexpires_after = "1h"'),
+         rules='closed_door.override = [{ topic = "delivery", expires_after = "1h" }]'),
 )  # fmt: skip
 
 

@@ -131,12 +131,12 @@ STORIES = (
     Told("another window, exactly on", REOPENED, OPEN, until="2d", rules='reopened_case.window = "24h"'),
     Told("another window where it comes back", BY_TOPIC + _called("1d") + "2d case.reopened email billing",
          ("reopened_case warning 2d..",), until="3d",
-         rules='[[reopened_case.override]]\nchannel = "voice"\nwindow = "23h"'),
+         rules='reopened_case.override = [{ channel = "voice", window = "23h" }]'),
     Told("a longer window for a topic", BY_REF + "20d case.reopened email billing ref=k1",
          ("reopened_case warning 20d..",), until="21d",
-         rules='[[reopened_case.override]]\ntopic = "billing"\nwindow = "20d"'),
+         rules='reopened_case.override = [{ topic = "billing", window = "20d" }]'),
     Told("a longer window for another topic", BY_REF + "20d case.reopened email - ref=k1", until="21d",
-         rules='[[reopened_case.override]]\ntopic = "billing"\nwindow = "20d"'),
+         rules='reopened_case.override = [{ topic = "billing", window = "20d" }]'),
 )  # fmt: skip
 
 

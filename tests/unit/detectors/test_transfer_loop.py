@@ -120,11 +120,11 @@ STORIES = (
          then=("transfer_loop error 3m30s..",)),
     Told("another limit", TWICE, ("transfer_loop warning 5m..",), rules="transfer_loop.transfers = 2"),
     Told("another limit for the topic", TWICE, ("transfer_loop warning 5m..",),
-         rules='[[transfer_loop.override]]\ntopic = "billing"\ntransfers = 2'),
+         rules='transfer_loop.override = [{ topic = "billing", transfers = 2 }]'),
     Told("another limit for another channel", THRICE, (ONCE,),
-         rules='[[transfer_loop.override]]\nchannel = "chat"\ntransfers = 4'),
+         rules='transfer_loop.override = [{ channel = "chat", transfers = 4 }]'),
     Told("another limit for the latest queue", THRICE,
-         rules='[[transfer_loop.override]]\nqueue = "managers"\ntransfers = 4'),
+         rules='transfer_loop.override = [{ queue = "managers", transfers = 4 }]'),
     Told("a limit does not excuse a return", AND_BACK, (BACK,), rules="transfer_loop.transfers = 9"),
 )  # fmt: skip
 
