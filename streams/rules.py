@@ -412,13 +412,17 @@ def default_text() -> str:
     return (files("streams") / "rules.toml").read_text(encoding="utf-8")
 
 
+def filled(text: str) -> dict[str, Any]:
+    """The tables of a rules file as they are written, over those of the defaults. Raises TOMLDecodeError."""
+    return _over(tomllib.loads(default_text()), tomllib.loads(text))
+
+
 def parse_rules(text: str = "", name: str = "rules") -> Rules:
     """Rules from the text of a TOML file over the defaults. Raises RulesError."""
     try:
-        given = tomllib.loads(text)
+        tables = filled(text)
     except tomllib.TOMLDecodeError as e:
         raise RulesError(f"{name}: not TOML: {e}") from None
-    tables = _over(tomllib.loads(default_text()), given)
     overrides = {
         kind: table.pop("override")
         for kind, table in tables.items()
