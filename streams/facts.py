@@ -15,7 +15,7 @@ restore can fill its timers without unpacking), then msgpack.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
@@ -33,6 +33,8 @@ READABLE = frozenset({1})
 MAX_ENTRIES = 512
 MAX_PACKED = 256 * 1024
 MAX_PATH = 20
+MANY = 64
+"""From so many entries of a family on they are kept packed as well."""
 NEVER = 2**62
 """A time that does not come."""
 
@@ -152,14 +154,24 @@ class Facts:
 
     entries: family -> entries in order of identity; floors: family -> time below which
     entries were forgotten; published: kind/anchor -> what was last said; sealed: journeys'
-    forgotten parts by number; marks: journey_id -> what was last published of it. Kept by the tracker,
-    in memory only: changed: families that changed since `derived` (by detector) was found, by which tracker.
+    forgotten parts by number; marks: journey_id -> what was last published of it.
+
+    In memory only, for the tracker: derived: by detector, what it found last, and derived_by: which tracker that was;
+    changed: family -> the earliest time at which it has changed since (contacts count from their start);
+    unsaid: something was derived that has not been compared with what was published;
+    fold: the journeys as they were folded last, and appended: what came behind them since.
     """
 
     __slots__ = (
+        "_bodies",
         "_contacts",
         "_groups",
+        "_kinds",
         "_sorted",
+        "_span",
+        "_stale",
+        "_topics",
+        "appended",
         "capped",
         "changed",
         "current",
@@ -168,6 +180,7 @@ class Facts:
         "derived_by",
         "entries",
         "floors",
+        "fold",
         "marks",
         "newest",
         "numbers",
@@ -175,6 +188,7 @@ class Facts:
         "sealed",
         "sealed_to",
         "subject",
+        "unsaid",
     )
 
     def __init__(self, subject: str, customer_id: str | None) -> None:
@@ -186,12 +200,20 @@ class Facts:
         self.published: dict[str, Published] = {}
         self.sealed: dict[int, Journey] = {}
         self.marks: dict[str, Mark] = {}
-        self.changed: set[str] = set()
+        self.changed: dict[str, int] = {}
         self.derived: dict[str, Any] = {}
         self.derived_by: object = None
+        self.fold: Any = None
+        self.appended: list[Entry] = []
+        self.unsaid = False
         self._groups: dict[ContactKey, list[Entry]] | None = None
         self._contacts: dict[ContactKey, list[Contact]] = {}
         self._sorted: list[Contact] | None = None
+        self._stale: set[ContactKey] = set()
+        self._topics: dict[str | None, list[Contact]] = {}
+        self._span = 0
+        self._kinds: dict[str, list[Entry]] = {}
+        self._bodies: dict[str, list[bytes]] = {}
 
     def merge(self, entry: Entry) -> bool:
         """Add an entry; True when that changed anything."""
@@ -204,10 +226,10 @@ class Facts:
         replaced = insert(self.entries.setdefault(family, []), entry)
         if replaced is entry:
             return False
-        self.changed.add(family)
+        self._change(family, entry.at)
         if elsewhere is not None:
             other, replaced = elsewhere
-            self.changed.add(other)
+            self._change(other, entry.at)
             self.entries[other].remove(replaced)
             if not self.entries[other]:
                 del self.entries[other]
@@ -215,18 +237,53 @@ class Facts:
             entry.journey = replaced.journey
         if entry.at > self.newest:
             self.newest = entry.at
-        for touched in (entry, replaced):
-            if touched is not None and (key := contact_key(touched)) is not None:
-                self.changed.add("contact")  # a page viewed in a chat is part of that chat
-                self._sorted = None
-                self._contacts.pop(key, None)
+        self._behind(entry, replaced)
+        self._index(family, entry, plain=replaced is None)
         if self._groups is not None:
-            if replaced is not None:
-                self._groups = None  # the newer version may stand in another contact: rare, so group anew
-                self._contacts.clear()
-            elif (key := contact_key(entry)) is not None:
-                insert(self._groups.setdefault(key, []), entry)
+            self._regroup(entry, replaced)
         return True
+
+    def _change(self, family: str, at: int) -> None:
+        if at < self.changed.get(family, NEVER):
+            self.changed[family] = at
+
+    def _behind(self, entry: Entry, replaced: Entry | None) -> None:
+        """Whether the journeys need but be folded on."""
+        if self.fold is None:
+            return
+        last = self.appended[-1] if self.appended else self.fold.last
+        if replaced is None and not entry.cancelled and (last is None or last.identity < entry.identity):
+            self.appended.append(entry)
+        else:
+            self.fold = None
+
+    def _index(self, family: str, entry: Entry, *, plain: bool) -> None:
+        if plain and not entry.cancelled and self.entries[family][-1] is entry:
+            if entry.kind in self._kinds:
+                self._kinds[entry.kind].append(entry)
+        else:
+            self._kinds.clear()
+
+    def of(self, kind: str) -> list[Entry]:
+        """The entries of a kind in order of identity, cancelled ones left out. Not to be changed."""
+        found = self._kinds.get(kind)
+        if found is None:
+            among = self.entries.get(family_of(kind), ())
+            found = self._kinds[kind] = [e for e in among if e.kind == kind and not e.cancelled]
+        return found
+
+    def _regroup(self, entry: Entry, replaced: Entry | None) -> None:
+        key = contact_key(entry)
+        if replaced is not None:
+            if key is not None or contact_key(replaced) is not None:
+                self._groups = self._sorted = None  # the newer version may stand in another contact: rare, so anew
+                self._change("contact", 0)
+        elif key is not None:
+            assert self._groups is not None
+            group = self._groups.setdefault(key, [])
+            insert(group, entry)
+            self._change("contact", group[0].at)  # a page viewed in a chat is part of that chat, too
+            self._stale.add(key)
 
     def _elsewhere(self, family: str, entry: Entry) -> tuple[str, Entry] | None:
         """The same touchpoint where an older or newer version put it into another family."""
@@ -238,16 +295,67 @@ class Facts:
         return None
 
     def contacts(self) -> list[Contact]:
-        """The subject's contacts by (start, key); forgotten ones are left out."""
-        if self._sorted is None:
+        """The subject's contacts by (start, key); forgotten ones are left out. The same list every time."""
+        found = self._sorted
+        if found is None:
+            self._stale.clear()
+            self._topics, self._span = {}, 0
+            self._contacts = {key: self._fold(group) for key, group in self.groups().items()}
+            self._sorted = found = sorted((c for cs in self._contacts.values() for c in cs), key=_start)
+            for c in found:
+                if c.attempt and c.settled:
+                    self._topics.setdefault(c.topic, []).append(c)
+        elif self._stale:
             groups = self.groups()
-            folded = self._contacts
-            floor = self.floors.get("contact", 0)
-            for key, entries in groups.items():
-                if key not in folded:
-                    folded[key] = [c for c in fold(entries) if c.newest >= floor]
-            self._sorted = sorted((c for cs in folded.values() for c in cs), key=lambda c: (c.start.at, c.key))
-        return self._sorted
+            for key in self._stale:
+                for c in self._contacts.get(key, ()):
+                    del found[bisect_left(found, _start(c), key=_start)]
+                    if c.attempt and c.settled:
+                        about = self._topics[c.topic]
+                        del about[bisect_left(about, _start(c), key=_start)]
+                        if not about:
+                            del self._topics[c.topic]
+                self._contacts[key] = self._fold(groups[key])
+                for c in self._contacts[key]:
+                    insort(found, c, key=_start)
+                    if c.attempt and c.settled:
+                        insort(self._topics.setdefault(c.topic, []), c, key=_start)
+            self._stale.clear()
+        return found
+
+    def _fold(self, group: list[Entry]) -> list[Contact]:
+        floor = self.floors.get("contact", 0)
+        found = [c for c in fold(group) if c.newest >= floor]
+        for c in found:
+            self._span = max(self._span, c.newest - c.start.at)
+        return found
+
+    def by_topic(self) -> dict[str | None, list[Contact]]:
+        """The attempts whose topic can be relied on by topic, in order; no topic is a topic of its own."""
+        self.contacts()
+        return self._topics
+
+    def recent(self, since: int) -> list[Contact]:
+        """The contacts, in order, whose newest entry is not older."""
+        contacts = self.contacts()
+        low = bisect_left(contacts, since - self._span, key=_started)
+        return [c for c in contacts[low:] if c.entries[-1].at >= since]
+
+    def contact_of(self, entry: Entry) -> Contact | None:
+        """The contact that an entry is in."""
+        key = contact_key(entry)
+        if key is None:
+            return None
+        self.contacts()
+        return next((c for c in self._contacts[key] if c.first.at <= entry.at <= c.newest), None)
+
+    def begins(self, entry: Entry) -> bool:
+        """Whether a contact begins with it."""
+        key = contact_key(entry)
+        if key is None:
+            return False
+        self.contacts()
+        return any(c.first is entry for c in self._contacts[key])
 
     def groups(self) -> dict[ContactKey, list[Entry]]:
         """The entries of each contact key, in order of identity, cancelled ones included."""
@@ -282,10 +390,22 @@ class Facts:
         return sum(map(len, self.entries.values()))
 
     def refold(self) -> None:
-        """Drop every cached fold, after entries were forgotten."""
-        self._groups = self._sorted = None
-        self._contacts.clear()
-        self.derived_by = None
+        """Drop everything that was folded or derived, after entries were forgotten."""
+        self._groups = self._sorted = self.fold = self.derived_by = None
+        self._kinds.clear()
+        self._bodies.clear()
+
+    def refolded(self) -> None:
+        """The numbers of journeys in the entries may have changed."""
+        self._bodies.clear()
+
+    def _body(self, family: str, entries: list[Entry]) -> list[Entry] | msgspec.Raw:
+        """Entries, packed already where they are many: what is packed stays so until its journey's number may change."""
+        if len(entries) < MANY:
+            return entries
+        parts = self._bodies.setdefault(family, [])
+        parts += map(_encode, entries[len(parts) :])
+        return msgspec.Raw(b"\xdd" + len(parts).to_bytes(4, "big") + b"".join(parts))
 
     def pack(self, due: int) -> bytes:
         """The packed form; `due` is the time of the next look, NEVER for none."""
@@ -297,7 +417,7 @@ class Facts:
                 self.capped,
                 self.numbers,
                 self.current,
-                self.entries,
+                {family: self._body(family, entries) for family, entries in self.entries.items()},  # type: ignore[misc]
                 self.floors,
                 list(self.published.values()),
                 list(self.sealed.values()),
@@ -308,6 +428,14 @@ class Facts:
 
 
 _at = attrgetter("at")
+
+
+def _started(contact: Contact) -> int:
+    return contact.start.at
+
+
+def _start(contact: Contact) -> tuple[int, str, int]:
+    return (contact.start.at, contact.key, contact.entries[0].at)
 
 
 def insert(entries: list[Entry], entry: Entry) -> Entry | None:

@@ -11,16 +11,17 @@ Second-order detectors read what the others found as well (`View.frictions`).
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from schemas.friction import anchor
 from streams.contacts import Contact
-from streams.entries import Entry, family_of
+from streams.entries import Entry
 from streams.facts import NEVER, Facts, Journey
 from streams.journeys import EXPLICIT_GAP, Fold
 from streams.rules import Rule, Rules
@@ -46,39 +47,68 @@ class Clock:
 class View:
     """One subject as detectors read it.
 
-    known: its customer is known. frictions: what first-order detectors have found so far, those that are
+    known: its customer is known. since: what opened before, microseconds, is known already and need not be returned.
+    reach: the detector's own, the longest of its rule's variants. floor: entries before it cannot matter to what is asked.
+    frictions: what first-order detectors have found so far, those that are
     notified only (what is recorded in shadow must not page anybody by a detour).
     """
 
     def __init__(self, facts: Facts, fold: Fold, gap: int) -> None:
         self.known = facts.customer_id is not None
+        self.since = self.reach = self.floor = 0
         self.frictions: list[Friction] = []
         self._facts, self._fold, self._gap = facts, fold, gap
-        self._by_topic: dict[str | None, list[Contact]] | None = None
 
     @property
     def contacts(self) -> list[Contact]:
         """The contacts by (start, key)."""
         return self._facts.contacts()
 
+    def recent(self, lag: int = 0) -> list[Contact]:
+        """The contacts in which something may have opened that is not known already.
+
+        lag: how much later than the newest entry of its contact a friction may open, microseconds.
+        """
+        return self._facts.recent(self.since - lag) if self.since else self.contacts
+
+    def later(self, contact: Contact) -> list[Contact]:
+        """The contacts behind one."""
+        order = _start(contact)
+        return self.contacts[bisect_right(self.contacts, order, key=_start) :]
+
+    def before(self, contact: Contact) -> Iterator[Contact]:
+        """The contacts before one, the nearest first."""
+        order = _start(contact)
+        return reversed(self.contacts[: bisect_left(self.contacts, order, key=_start)])
+
     @property
     def by_topic(self) -> dict[str | None, list[Contact]]:
         """The attempts whose topic can be relied on, by topic; no topic is a topic of its own."""
-        if self._by_topic is None:
-            self._by_topic = {}
-            for c in self.contacts:
-                if c.attempt and c.settled:
-                    self._by_topic.setdefault(c.topic, []).append(c)
-        return self._by_topic
+        return self._facts.by_topic()
 
     def of(self, *kinds: str) -> list[Entry]:
-        """The entries of these kinds (of one family), in order of identity, cancelled ones left out."""
-        return [e for e in self._facts.entries.get(family_of(kinds[0]), ()) if e.kind in kinds and not e.cancelled]
+        """The entries of these kinds, in order of identity, cancelled ones left out; as far back as can matter now."""
+        found = [self._facts.of(kind) for kind in kinds]
+        if self.floor:
+            found = [entries[bisect_left(entries, self.floor, key=_at) :] for entries in found]
+        return found[0] if len(found) == 1 else sorted((e for entries in found for e in entries), key=_identity)
 
     def own(self) -> list[Entry]:
-        """What the customer did, in order of identity."""
-        outbound = {id(e) for c in self.contacts if c.start.direction == "outbound" for e in c.entries}
-        return [e for e in self._facts.ordered() if e.own and not e.cancelled and id(e) not in outbound]
+        """What the customer did, in order of identity, from the last of it before `since` on."""
+        found: list[Entry] = []
+        for entries in self._facts.entries.values():
+            for e in reversed(entries):
+                if e.own and not e.cancelled and not self._called(e):
+                    found.append(e)
+                    if e.at < self.since:
+                        break
+        found.sort(key=_identity)
+        return found[max(bisect_left(found, self.since, key=_at) - 1, 0) :]
+
+    def _called(self, entry: Entry) -> bool:
+        """Whether it is part of a contact that the company began."""
+        contact = self._facts.contact_of(entry)
+        return contact is not None and contact.start.direction == "outbound"
 
     def journey(self, entry: Entry) -> Journey | None:
         """The journey that an entry is in; None where that is forgotten."""
@@ -140,6 +170,14 @@ class Friction(msgspec.Struct, gc=False):
 BY_TIME = frozenset({"expired", "window_passed", "journey_over", "went_quiet"})
 """The reasons of what ended by itself."""
 
+_at = attrgetter("at")
+_identity = attrgetter("at", "source", "event_id")
+
+
+def _start(contact: Contact) -> tuple[int, str]:
+    return (contact.start.at, contact.key)
+
+
 Detect = Callable[[View, Any, Clock], Iterator[Friction]]
 Pairs = Callable[[View, Any], Iterable[tuple[Entry, Entry | None]]]
 
@@ -151,6 +189,7 @@ class Detector:
     kind: its name, and that of its table in the rules. reads: families whose entries it reads. reach: how far back of a
     friction's `opened_at` the newest entry of anything that it needs may lie, microseconds, from its table.
     ahead: how much later than the end of a friction's life an entry may still change what was found.
+    tail: how much later than its opening something may make a friction worse although it is over; microseconds.
     journeys: it asks which journey an entry is in, so that any touchpoint may change what it finds. second: it reads what
     the detectors before it found, opened at most `reach` before. pairs: what it pairs is forgotten together.
     """
@@ -160,6 +199,7 @@ class Detector:
     reads: tuple[str, ...]
     reach: Callable[[Any], int]
     ahead: int = 0
+    tail: Callable[[Any], int] = lambda rule: 0  # noqa: ARG005
     journeys: bool = False
     second: bool = False
     pairs: Pairs | None = None
@@ -168,14 +208,17 @@ class Detector:
         """`reach`, the longest of the rule's variants."""
         return max(int(self.reach(rule)) for rule in getattr(rules, self.kind).variants)
 
+    def worse(self, rules: Rules) -> int:
+        """`tail`, the longest of the rule's variants."""
+        return max(int(self.tail(rule)) for rule in getattr(rules, self.kind).variants)
+
     def after(self, rules: Rules) -> int:
         """How long after a friction's `opened_at` an entry may still change it, lateness aside; microseconds."""
         found = rules.named.items()
         inner = [name.split(".")[1] for name, _ in found if name.startswith(f"{self.kind}.")]
         variants = getattr(rules, self.kind).variants
-        return self.ahead + max(
-            rule.expires_after for v in variants for rule in (v, *(getattr(v, name) for name in inner))
-        )
+        lives = [rule.expires_after for v in variants for rule in (v, *(getattr(v, name) for name in inner))]
+        return self.ahead + int(max(lives))
 
 
 def ending(

@@ -14,6 +14,7 @@ come any more is final: that is the sealed prefix, and the entries behind it are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from decimal import Decimal
 from hashlib import blake2b
@@ -40,18 +41,20 @@ class Fold:
         self.journeys = {n: _copy(j) for n, j in facts.sealed.items()}
         self.numbers, self.current = facts.numbers, facts.current
         self.explicit = {j.explicit: j.number for j in self.journeys.values() if j.explicit is not None}
+        self.last: Entry | None = None
 
     def of(self, entry: Entry) -> Journey | None:
         """The journey that an entry is in; None where its journey is forgotten or the entry cancelled."""
         return self.journeys.get(entry.journey)
 
-    def add(self, entries: list[Entry], firsts: set[int], gap: int) -> None:
+    def add(self, entries: list[Entry], begins: Callable[[Entry], bool], gap: int) -> None:
         """Fold entries in order of identity, and write into each the number of its journey.
 
-        firsts: the entries with which a contact begins, by their `id()`. The number of an entry that is
+        begins: whether a contact begins with an entry. The number of an entry that is
         not sealed holds until the next fold, which counts in the same order.
         """
         for e in entries:
+            self.last = e
             if e.cancelled:
                 e.journey = 0
                 continue
@@ -79,7 +82,7 @@ class Fold:
             if not journey.own_at and e.kind in OWN_WILL and e.direction != "outbound":
                 journey.own_at, journey.own_topic = e.at, e.topic if e.kind in ABOUT else ""
             journey.touchpoints += 1
-            journey.contacts += id(e) in firsts
+            journey.contacts += begins(e)
             journey.replay = e.replay
 
     def _explicit(self, e: Entry, under_way: Journey | None) -> Journey:
@@ -109,14 +112,15 @@ def implicit_id(subject: str, earliest: Entry) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def fold_journeys(facts: Facts, gap: int, until: int | None = None) -> Fold:
-    """The subject's journeys from the sealed prefix and the entries behind it (those before `until`)."""
-    fold = Fold(facts)
-    entries = facts.ordered(facts.sealed_to)
-    if until is not None:
-        entries = [e for e in entries if e.at < until]
-    firsts = {id(c.first) for c in facts.contacts()} if entries else set()
-    fold.add(entries, firsts, gap)
+def fold_journeys(facts: Facts, gap: int) -> Fold:
+    """The subject's journeys; what was folded before is folded on where it can be."""
+    fold: Fold | None = facts.fold
+    if fold is not None:
+        fold.add(facts.appended, facts.begins, gap)
+    else:
+        fold = facts.fold = _fold(facts, gap, facts.ordered(facts.sealed_to))
+        facts.refolded()
+    facts.appended = []
     return fold
 
 
@@ -125,9 +129,17 @@ def seal(facts: Facts, gap: int, until: int) -> None:
     if until <= facts.sealed_to:
         return
     if facts.any_between(facts.sealed_to, until):
-        fold = fold_journeys(facts, gap, until)
+        fold = _fold(facts, gap, [e for e in facts.ordered(facts.sealed_to) if e.at < until])
         facts.sealed, facts.numbers, facts.current = fold.journeys, fold.numbers, fold.current
+        facts.fold = None
     facts.sealed_to = until
+
+
+def _fold(facts: Facts, gap: int, entries: list[Entry]) -> Fold:
+    fold = Fold(facts)
+    firsts = {id(c.first) for c in facts.contacts()} if entries else set()
+    fold.add(entries, lambda e: id(e) in firsts, gap)
+    return fold
 
 
 def _copy(j: Journey) -> Journey:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import msgspec
@@ -29,7 +30,7 @@ from streams.detectors import DETECTORS
 from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
 from streams.facts import MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
-from streams.friction import Clock, Detector, Friction, View
+from streams.friction import Clock, Friction, View
 from streams.journeys import EXPLICIT_GAP, Fold, fold_journeys, seal
 from streams.rules import Rules
 
@@ -38,6 +39,8 @@ _digest = msgspec.msgpack.Encoder().encode
 
 CAME_BACK = (DAY, 90 * DAY)
 """Who comes of their own will so long after a friction has come back."""
+SEAL_EVERY = DAY
+"""How far the sealed part of the journeys may lag: folding what comes is cheap, sealing is not."""
 NOTHING: Mapping[str, int] = {}
 
 
@@ -57,19 +60,44 @@ class Look:
     due: int
 
 
+@dataclass
+class Found:
+    """What a detector found at a watermark, and when to ask it again though nothing has changed."""
+
+    due: int = NEVER
+    looked_at: int = -1
+    frictions: list[Friction] = field(default_factory=list)
+
+
+@dataclass
+class Derived:
+    """All frictions by kind; those that were derived in this look, and those that they replace.
+
+    whole: nothing is known about what was said before, so that all of it has to be compared.
+    """
+
+    whole: bool
+    frictions: dict[str, list[Friction]]
+    fresh: list[tuple[str, Friction]]
+    gone: list[tuple[str, Friction]]
+
+    def __iter__(self) -> Iterator[tuple[str, Friction]]:
+        return ((kind, f) for kind, frictions in self.frictions.items() for f in frictions)
+
+
 class Tracker:
     """The thinking, for one set of rules and one generation. Pure: holds no facts."""
 
     def __init__(self, rules: Rules, generation: int = 1) -> None:
         self.rules, self.generation = rules, generation
-        self._detectors = [(d, getattr(rules, d.kind), d.span(rules)) for d in DETECTORS]
+        self._detectors = [(d, getattr(rules, d.kind), d.span(rules), d.worse(rules)) for d in DETECTORS]
         self._cools = any(v.cool_down for kind, rule in rules.named.items() if "." not in kind for v in rule.variants)
         time = rules.time
         self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
         self.horizons: dict[str, int] = {}
-        first = [(d, span) for d, _, span in self._detectors if not d.second]
-        for d, _, span in self._detectors:
-            needs = [(f, f_span + span, f.ahead) for f, f_span in first] if d.second else [(d, span, 0)]
+        first = [(d, span) for d, _, span, _ in self._detectors if not d.second]
+        for d, _, span, _ in self._detectors:
+            needs = [(d, span, 0)] + ([(f, f_span + span, f.ahead) for f, f_span in first] if d.second else [])
             for read, reach, ahead in needs:
                 for family in read.reads:
                     horizon = reach + d.after(rules) + ahead + self.slack
@@ -78,42 +106,61 @@ class Tracker:
 
     # -- derive
 
-    def derive(self, facts: Facts, clock: Clock, fold: Fold | None = None) -> list[tuple[str, Friction]]:
-        """All frictions that the facts prove and that are not frozen, each with its kind.
+    def derive(self, facts: Facts, clock: Clock, fold: Fold | None = None) -> Derived:
+        """All frictions that the facts prove and that are not frozen.
 
-        A detector runs when a family that it reads has changed since it ran last, or when its time has come.
+        A detector runs when what it reads has changed since it ran last, or when its time has come. What opened before the
+        earliest change, and was over before it, stays as it was found: a change cannot reach it any more.
         """
         gap = self.rules.time.inactivity_gap
         view = View(facts, fold or fold_journeys(facts, gap), gap)
-        lines = self._lines(facts.floors)
+        whole = facts.derived_by is not self or facts.unsaid
         if facts.derived_by is not self:
             facts.derived_by, facts.derived = self, {}
+        facts.unsaid = True
         families, changed, known = facts.entries.keys(), facts.changed, facts.derived
-        facts.changed = set()
-        found: list[tuple[str, Friction]] = []
-        anew = bool(changed)
-        for d, rule, _ in self._detectors:
+        facts.changed = {}
+        anywhere = min(changed.values(), default=NEVER)
+        lines = self._lines(facts.floors) if facts.floors else None
+        derived = Derived(whole, {}, [], [])
+        now, anew = clock.now, False
+        for d, rule, span, tail in self._detectors:
             if families.isdisjoint(d.reads):
                 known.pop(d.kind, None)
                 continue
             kept = known.get(d.kind)
-            if kept is None or clock.now >= kept[0] or (anew if d.journeys else not changed.isdisjoint(d.reads)):
-                own = Clock(clock.now)
-                line = lines[d.kind]
-                frictions = [f for f in d.detect(view, rule, own) if f.opened_at >= line and f.rule.mode != "off"]
-                known[d.kind] = kept = (own.due, frictions)
+            if kept is None:
+                kept, since = Found(), 0
+            else:
+                since = anywhere if d.journeys else min([changed.get(f, NEVER) for f in d.reads])
+                if since == NEVER and now < kept.due and not (anew and d.journeys):
+                    since = -1
+            if since >= 0:
                 anew = True
-            if kept[0] < clock.due:
-                clock.due = kept[0]
-            found += [(d.kind, f) for f in kept[1]]
+                since = min(since, kept.looked_at + 1)
+                view.since = min([since, *(f.opened_at for f in kept.frictions if not _over(f, since, tail))])
+                gone = [f for f in kept.frictions if f.opened_at >= view.since]
+                stay = [f for f in kept.frictions if f.opened_at < view.since] if gone else kept.frictions
+                opened = max(lines[d.kind], view.since) if lines else view.since
+                view.reach, own = span, Clock(now)
+                view.floor = (
+                    max(0, view.since - span) if d.pairs is None else 0
+                )  # pairs go back as far as they are kept
+                fresh = [f for f in d.detect(view, rule, own) if f.opened_at >= opened and f.rule.mode != "off"]
+                known[d.kind] = kept = Found(own.due, now, stay + fresh)
+                derived.fresh += [(d.kind, f) for f in fresh]
+                derived.gone += [(d.kind, f) for f in gone]
+            if kept.due < clock.due:
+                clock.due = kept.due
+            derived.frictions[d.kind] = kept.frictions
             if not d.second:
-                view.frictions += [f for f in kept[1] if f.rule.mode == "live"]
-        return found
+                view.frictions += [f for f in kept.frictions if f.rule.mode == "live"]
+        return derived
 
     def _lines(self, floors: Mapping[str, int]) -> dict[str, int]:
         """By detector: the time below which its frictions are frozen."""
         lines: dict[str, int] = {}
-        for d, _, span in self._detectors:
+        for d, _, span, _ in self._detectors:
             if d.second:
                 lines[d.kind] = max(line + span for line in lines.values()) if floors else 0
             else:
@@ -139,7 +186,8 @@ class Tracker:
         clock = Clock(now)
         retired = clock.passed(self.retires(facts))
         gap = self.rules.time.inactivity_gap
-        seal(facts, gap, facts.newest - self.slack)
+        if facts.newest - self.slack > facts.sealed_to + SEAL_EVERY:
+            seal(facts, gap, facts.newest - self.slack)
         fold = fold_journeys(facts, gap)
         derived = self.derive(facts, clock, fold)
         look = Look([], [], [], None, NEVER)
@@ -171,7 +219,7 @@ class Tracker:
     def _diff_frictions(
         self,
         facts: Facts,
-        derived: list[tuple[str, Friction]],
+        derived: Derived,
         fold: Fold,
         clock: Clock,
         recorded_at: int,
@@ -180,8 +228,11 @@ class Tracker:
     ) -> None:
         said: list[tuple[str, str, Published, Friction | None, bool]] = []
         published = facts.published
-        keyed = {f"{kind}/{f.anchor}": (kind, f) for kind, f in sorted(derived, key=_opened)}
         # Where a contact's id comes again after 30 days, the friction's id is the later contact's.
+        keyed = {_key(kind, f): (kind, f) for kind, f in sorted(derived.fresh, key=_opened)}
+        whole = derived.whole or self._cools or any(_key(kind, f) not in keyed for kind, f in derived.gone)
+        if whole:
+            keyed = {_key(kind, f): (kind, f) for kind, f in sorted(derived, key=_opened)}
         for key, (kind, friction) in keyed.items():
             earlier = published.get(key)
             if earlier is not None and self._unchanged(earlier, friction):
@@ -189,7 +240,7 @@ class Tracker:
             after = self._publish(facts, kind, friction, earlier, fold, since)
             published[key] = after
             said.append((key, _type(earlier, after), after, friction, _corrected(earlier, after)))
-        if len(published) > len(keyed):
+        if whole and len(published) > len(keyed):
             for key in published.keys() - keyed.keys():
                 before = published[key]
                 gone = self._withdraw(facts, before)
@@ -209,6 +260,7 @@ class Tracker:
                 friction_event(facts.subject, what, p, f, group, corrected, recorded_at, self.generation)
             )
             look.kinds.append((p.kind, what, p.severity))
+        facts.unsaid = False
 
     def _unchanged(self, p: Published, f: Friction) -> bool:
         return (
@@ -330,20 +382,24 @@ class Tracker:
     def _diff_journeys(
         self,
         facts: Facts,
-        derived: list[tuple[str, Friction]],
+        derived: Derived,
         fold: Fold,
         clock: Clock,
         settle: bool,
         look: Look,
     ) -> None:
-        for _, f in derived:
-            journey = fold.of(f.place)
-            if journey is not None:
-                _count(journey, f)
-        came_back = _came_back(fold.journeys.values())
+        journeys = dict(fold.journeys)
+        for frictions in derived.frictions.values():
+            for f in frictions:
+                number = f.place.journey
+                if number in journeys and f.rule.mode == "live":
+                    if journeys[number] is fold.journeys[number]:
+                        journeys[number] = copy(journeys[number])
+                    _count(journeys[number], f)
+        came_back = _came_back(journeys.values())
         marks = facts.marks
         current = set()
-        for journey in fold.journeys.values():
+        for journey in journeys.values():
             if journey.explicit is not None and fold.explicit[journey.explicit] != journey.number:
                 continue  # its id begins anew with a later one
             current.add(journey.id)
@@ -372,16 +428,18 @@ class Tracker:
 
     # -- forget
 
-    def forget(self, facts: Facts, derived: list[tuple[str, Friction]]) -> None:
+    def forget(self, facts: Facts, derived: Derived) -> None:
         """Drop what no accepted touchpoint can change any more."""
         newest = facts.newest
-        if any(entries[0].at < newest - self.horizons.get(f, self.slack) for f, entries in facts.entries.items()):
-            families = facts.entries.keys() | self.horizons.keys()
-            self._drop_below(facts, {f: newest - self.horizons.get(f, self.slack) for f in families}, derived)
+        horizons, slack = self.horizons, self.slack
+        if any(entries[0].at < newest - horizons.get(f, slack) for f, entries in facts.entries.items()):
+            seal(facts, self.rules.time.inactivity_gap, newest - slack)
+            families = facts.entries.keys() | horizons.keys()
+            self._drop_below(facts, {f: newest - horizons.get(f, slack) for f in families}, derived)
         if max(len(facts.sealed), *map(len, facts.entries.values()), 0) > MAX_ENTRIES:
             self._cap(facts, MAX_ENTRIES, derived)
 
-    def _cap(self, facts: Facts, keep: int, derived: list[tuple[str, Friction]]) -> None:
+    def _cap(self, facts: Facts, keep: int, derived: Derived) -> None:
         """Forget all but the newest of each family and of the journeys, although late touchpoints might belong there."""
         facts.capped = True
         floors = {f: _cut(entries, keep) for f, entries in facts.entries.items() if len(entries) > keep}
@@ -394,9 +452,7 @@ class Tracker:
                 if all(j.id != journey.id for j in facts.sealed.values()):
                     facts.marks.pop(journey.id, None)
 
-    def _drop_below(
-        self, facts: Facts, floors: dict[str, int], derived: list[tuple[str, Friction]], together: bool = True
-    ) -> None:
+    def _drop_below(self, facts: Facts, floors: dict[str, int], derived: Derived, together: bool = True) -> None:
         """Raise the floors and drop what lies below; `together`: contacts and pairs go by their newest entry."""
         floors = {**facts.floors, **{f: max(floor, facts.floors.get(f, 0)) for f, floor in floors.items()}}
         lives_to = _lives_to if together else _at
@@ -433,11 +489,11 @@ class Tracker:
     def _pairs(self, facts: Facts) -> Iterator[tuple[Entry, Entry]]:
         gap = self.rules.time.inactivity_gap
         view = View(facts, Fold(facts), gap)
-        for d, rule, _ in self._detectors:
+        for d, rule, *_ in self._detectors:
             if d.pairs is not None and not facts.entries.keys().isdisjoint(d.reads):
                 yield from ((opener, closer) for opener, closer in d.pairs(view, rule) if closer is not None)
 
-    def _freeze(self, facts: Facts, derived: list[tuple[str, Friction]], before: dict[str, int]) -> None:
+    def _freeze(self, facts: Facts, derived: Derived, before: dict[str, int]) -> None:
         """What fell below the floors is said for good: its weight goes to its journey's prefix."""
         lines, old = self._lines(facts.floors), self._lines(before)
         for kind, friction in derived:
@@ -462,7 +518,7 @@ class Tracker:
             if mark.end < line and name not in names:
                 del facts.marks[name]
 
-    def _pack(self, facts: Facts, derived: list[tuple[str, Friction]], due: int) -> bytes:
+    def _pack(self, facts: Facts, derived: Derived, due: int) -> bytes:
         packed = facts.pack(due)
         keep = MAX_ENTRIES
         while len(packed) > MAX_PACKED and keep > 1:
@@ -502,6 +558,15 @@ def _came_back(journeys: Iterable[Journey]) -> set[int]:
             for t in troubled
         )
     }
+
+
+def _key(kind: str, f: Friction) -> str:
+    return f"{kind}/{f.anchor}"
+
+
+def _over(f: Friction, before: int, tail: int) -> bool:
+    """Whether nothing at that time or later can change a friction."""
+    return f.resolved_at is not None and f.resolved_at < before and f.opened_at + tail < before
 
 
 def _opened(found: tuple[str, Friction]) -> int:

@@ -14,23 +14,35 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from copy import copy
+from itertools import count, islice
 from pathlib import Path
+from statistics import median
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from rich.table import Table
 
 from schemas.errors import Impossible
+from schemas.times import DAY, MINUTE
 from schemas.topics import FRICTIONS, TOUCHPOINTS
-from schemas.touchpoint import subject_of
+from schemas.touchpoint import Normal, digest, subject_of
 from sinks import clickhouse
 from sinks.store import Store
+from streams.entries import entry_of
+from streams.facts import Facts, unpack
+from streams.friction import Clock
+from streams.rules import parse_rules
+from streams.tracker import Tracker
 from volvere import topics
 from volvere.feed import Fed, feed
 from volvere.files import Record
 from volvere.settings import Settings
 from volvere.show import err, out
 from volvere.simulator import Company
+from volvere.simulator.company import MONDAY
 
 PARTITIONS = 4
 ANSWER_WITHIN_S = 900
@@ -158,3 +170,81 @@ async def _stored(worker: Store, prefix: str, fed: Fed) -> tuple[float, int]:
     stop.set()
     await running
     return seconds, worker.counts.rows[TOUCHPOINTS.name] - first
+
+
+SIZES = (10, 500)
+LOOKS = 300
+LIVES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
+    "contact": (
+        ("contact.started", {}),
+        ("contact.queued", {"queue": "q"}),
+        ("contact.answered", {"agent_id": "a"}),
+        ("contact.ended", {"ended_by": "customer"}),
+    ),
+    "message": (("message.received", {}), ("message.sent", {"agent_id": "a"})),
+    "process": (("request.made", {}), ("information.requested", {"element": "id"}), ("request.granted", {})),
+    "digital": (("page.viewed", {"element": "home"}), ("element.clicked", {"element": "buy", "x": 1.0, "y": 1.0})),
+    "feedback": (("survey.sent", {}), ("survey.answered", {"score": 9.0, "scale": "nps"})),
+}
+"""What a customer does again and again, by the one family that it belongs to."""
+
+
+def kernel() -> None:
+    """The kernel alone, in this process: one more touchpoint for a customer with few entries and with many."""
+    table = Table("family", *(f"{size} entries" for size in SIZES), "ratio", "derived anew", "packed", box=None)
+    tracker = Tracker(parse_rules())
+    for family in LIVES:
+        costs = [_one_more(tracker, family, size) for size in SIZES]
+        (few, _, _), (many, anew, packed) = costs
+        table.add_row(
+            family, f"{few:.0f} µs", f"{many:.0f} µs", f"{many / few:.1f}", f"{anew:.0f} µs", f"{packed:.0f} µs"
+        )
+    out.print(
+        "kernel: merge, derive, diff and forget for one more touchpoint, medians;\n"
+        f"beside it, for {SIZES[1]} entries, deriving without what is kept in memory, and packing"
+    )
+    out.print(table)
+
+
+def _life(family: str, size: int) -> Iterator[Normal]:
+    """One customer's life in one family: so many touchpoints in 25 days, a minute from step to step of a matter."""
+    steps = LIVES[family]
+    every = 25 * DAY * len(steps) // size
+    for n in count():
+        matter, step = divmod(n, len(steps))
+        kind, fields = steps[step]
+        at = MONDAY + matter * every + step * MINUTE
+        contact = f"c{matter}" if family in ("contact", "message") else None
+        yield Normal("s", f"e{n}", "maria", kind, "web", at, topic=f"t{matter % 5}", contact_id=contact, **fields)
+
+
+def _one_more(tracker: Tracker, family: str, size: int) -> tuple[float, float, float]:
+    """Medians, microseconds: one more touchpoint, looked at; deriving anew; packing."""
+    life = [entry_of(t, digest(t), False) for t in islice(_life(family, size), size + 20)]
+    facts = Facts("maria", "maria")
+    for e in life[:size]:
+        facts.merge(e)
+    tracker.look(facts, facts.newest, 0)
+    packed = facts.pack(0)
+    taken, anew, packing = [], [], []
+    clock = time.perf_counter
+    for n in range(LOOKS):
+        if n % 20 == 0:  # it stays as large as it is said to be
+            facts, step = unpack("maria", packed), 0
+            tracker.look(facts, facts.newest, 0)
+        e = copy(life[size + step])
+        step += 1
+        before = clock()
+        facts.merge(e)
+        tracker.look(facts, e.at, 0)
+        taken.append(clock() - before)
+        before = clock()
+        facts.pack(0)
+        packing.append(clock() - before)
+        fresh = unpack("maria", facts.pack(0))
+        before = clock()
+        tracker.derive(fresh, Clock(e.at))
+        anew.append(clock() - before)
+    if facts.size < size:
+        raise Impossible(f"{size - facts.size} of {size} entries were forgotten while measuring")
+    return tuple(median(times) * 1e6 for times in (taken, anew, packing))  # type: ignore[return-value]

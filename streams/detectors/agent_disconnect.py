@@ -15,11 +15,16 @@ def agent_disconnect(view: View, table: AgentDisconnect, clock: Clock) -> Iterat
 
     Resolved by a later contact on the topic that is resolved.
     """
-    for i, call in enumerate(view.contacts):
+    for call in view.recent(view.reach):
         ended, answered = call.ended, call.answered
         if ended is None or answered is None or call.start.channel != "voice":
             continue
-        if who_ended(call.ended_by, call.reason_code) != "agent" or call.transfers or call.resolution is not None or ended.at < answered.at:
+        if (
+            who_ended(call.ended_by, call.reason_code) != "agent"
+            or call.transfers
+            or call.resolution is not None
+            or ended.at < answered.at
+        ):
             continue
         talk = ended.at - answered.at
         rule = table.at(call)
@@ -27,7 +32,7 @@ def agent_disconnect(view: View, table: AgentDisconnect, clock: Clock) -> Iterat
         used = rule if short else rule.after_longer_talk
         if used.mode == "off":
             continue
-        later = [c for c in view.contacts[i + 1 :] if c.topic == call.topic and c.settled]
+        later = [c for c in view.later(call) if c.topic == call.topic and c.settled]
         back = next((c for c in later if c.attempt and ended.at <= c.started_at <= ended.at + used.return_within), None)
         if not short and back is None:
             continue

@@ -10,6 +10,7 @@ from streams.contacts import Contact
 from streams.friction import Clock, Friction, View, ending
 from streams.rules import DroppedCall
 
+
 def dropped(contact: Contact) -> bool:
     """Whether an answered call was ended by the network or the system."""
     if contact.answered is None or contact.ended is None or contact.start.channel != "voice":
@@ -23,13 +24,13 @@ def dropped_call(view: View, table: DroppedCall, clock: Clock) -> Iterator[Frict
     Resolved by a later contact that was answered and not dropped, at its end, or by
     `contact.resolved`.
     """
-    for i, call in enumerate(view.contacts):
+    for call in view.recent():
         if not dropped(call):
             continue
         assert call.ended is not None and call.answered is not None
         rule = table.at(call)
         at = call.ended.at
-        later = view.contacts[i + 1 :]
+        later = view.later(call)
         back = [
             c
             for c in later

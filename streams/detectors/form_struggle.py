@@ -12,7 +12,7 @@ from streams.rules import FormStruggle
 
 def _form(e: Entry) -> str | None:
     """The form: its `ref`, else its element; all that name neither are one form."""
-    return e.ref or (e.details and e.details.element)
+    return e.ref or (e.details.element if e.details else None)
 
 
 def _attempts(told: list[Entry]) -> Iterator[tuple[list[Entry], Entry | None]]:

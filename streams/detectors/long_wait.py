@@ -16,7 +16,7 @@ def long_wait(view: View, table: LongWait, clock: Clock) -> Iterator[Friction]:
     but only once it was answered: until then it may well be a machine's, and served by it. Where a calendar is
     named only open hours count, whatever the report says.
     """
-    for contact in view.contacts:
+    for contact in view.recent(view.reach):
         rule = table.at(contact)
         limit = rule.limits.get(contact.channel)
         begin = contact.queued or (contact.start if contact.answered else None)

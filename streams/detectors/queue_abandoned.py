@@ -17,9 +17,7 @@ def queue_abandoned(view: View, table: QueueAbandoned, clock: Clock) -> Iterator
     A warning when the customer's attempt before was abandoned too; resolved when the customer
     is answered.
     """
-    before: Contact | None = None
-    for contact in view.contacts:
-        previous, before = before, contact if contact.attempt else before
+    for contact in view.recent():
         given_up = contact.abandoned
         if given_up is None or given_up.reason == "callback_accepted":
             continue
@@ -30,6 +28,7 @@ def queue_abandoned(view: View, table: QueueAbandoned, clock: Clock) -> Iterator
         wait = given_up.wait_ms * 1000 if given_up.wait_ms is not None else given_up.at - queued.at
         if wait <= rule.short_abandon:
             continue
+        previous = next((c for c in view.before(contact) if c.attempt), None)
         again = (
             previous is not None
             and previous.abandoned is not None

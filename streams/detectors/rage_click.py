@@ -11,7 +11,7 @@ from streams.rules import RageClick
 
 
 def _element(e: Entry) -> str | None:
-    return e.details and e.details.element
+    return e.details.element if e.details else None
 
 
 def _runs(clicks: list[Entry], table: RageClick) -> Iterator[list[Entry]]:

@@ -21,9 +21,9 @@ def repeat_contact(view: View, table: RepeatContact, clock: Clock) -> Iterator[F
     if not view.known:
         return
     for topic, attempts in view.by_topic.items():
-        starts = [c.started_at for c in attempts]
-        for i, attempt in enumerate(attempts):
-            start = attempt.started_at
+        starts = [c.start.at for c in attempts]
+        for i in range(bisect_left(starts, view.since), len(attempts)):
+            attempt, start = attempts[i], starts[i]
             rule = table.at(attempt)
             window = rule.window
             low = bisect_left(starts, start - window)

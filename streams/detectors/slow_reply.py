@@ -43,7 +43,7 @@ def slow_reply(view: View, table: SlowReply, clock: Clock) -> Iterator[Friction]
 
     Where a calendar is named only open hours count.
     """
-    for contact in view.contacts:
+    for contact in view.recent(view.reach):
         if not contact.written:
             continue
         rule = table.at(contact)

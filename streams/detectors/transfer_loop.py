@@ -10,6 +10,13 @@ from streams.friction import Clock, Friction, View, ending
 from streams.rules import TransferLoop
 
 
+def _moved(contact: Contact) -> bool:
+    """Whether several queues or several agents are named; for most contacts this is all there is to do."""
+    queues = {e.queue for e in contact.entries} if contact.queue is not None else ()
+    agents = {e.agent_id for e in contact.entries} if contact.agent_id is not None else ()
+    return len(queues) > 1 + (None in queues) or len(agents) > 1 + (None in agents)
+
+
 def _return(contact: Contact) -> tuple[Entry, Entry, str] | None:
     """The first return: the first visit, the entry that names the same place again, and what kind of place it is.
 
@@ -41,11 +48,9 @@ def transfer_loop(view: View, table: TransferLoop, clock: Clock) -> Iterator[Fri
     An error where there was a return, also a later one. Resolved when the contact is.
     """
     for contact in view.contacts:
-        if contact.transfers < 2 and (len(contact.entries) < 3 or (contact.queue is None and contact.agent_id is None)):
-            continue  # neither can be: the least that `transfers` may be is 2, and a return takes three visits
-        back = _return(contact)
+        back = _return(contact) if _moved(contact) else None
         if back is None and contact.transfers < 2:
-            continue
+            continue  # the least that `transfers` may be
         rule = table.at(contact)
         transfers = [e for e in contact.entries if e.kind == "contact.transferred"]
         opener = transfers[rule.transfers - 1] if len(transfers) >= rule.transfers else None

@@ -15,15 +15,15 @@ import msgspec
 import pytest
 
 from schemas.errors import Impossible
-from schemas.times import DAY, MINUTE, SECOND
+from schemas.times import DAY, SECOND
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import Normal, plain
 from streams.facts import CODEC, MAX_ENTRIES, MAX_PACKED, due_of
 from streams.partition import AGAIN, CONTROL, FORWARDED, YIELD_EVERY, Control, Names, Partition, Tally, read_control
 from streams.publish import POINTS, Hook, Outbox, Record
+from streams.rules import parse_rules
 from streams.tracker import Tracker
 from streams.transport import Batch
-from streams.rules import parse_rules
 from tests.stories import DEFAULTS, MONDAY, at, story
 
 NAMES = Names("touchpoints", "frictions", "journeys", "touchpoints.dlq")

@@ -194,7 +194,7 @@ def test_cached_and_recomputed_are_equal(touchpoints: list[Normal], seed: int) -
 def _derived(tracker: Tracker, facts: Facts, now: int) -> tuple[int, list[tuple[str, Friction]]]:
     clock = Clock(now)
     found = tracker.derive(facts, clock)
-    return clock.due, found
+    return clock.due, sorted(found, key=lambda x: (x[0], x[1].opened_at, x[1].anchor))
 
 
 @settings(max_examples=40, deadline=None)

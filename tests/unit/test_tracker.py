@@ -109,8 +109,9 @@ def test_a_quiet_subject_is_retired() -> None:
 
 def test_horizons_follow_from_the_rules() -> None:
     """A rule that looks further back keeps more, without a setting for it."""
-    # queue_abandoned reaches furthest: a contact before, its window, its own life, a contact that still goes on, lateness
-    assert Tracker(DEFAULTS).horizons["contact"] == (30 + 7 + 30 + 30 + 7) * DAY + 60 * SECOND + FUTURE_TOLERANCE
+    # at_risk reaches furthest: reopened_case (what came back before, its window) on both sides of a silence, its own life, a
+    # contact that still goes on, lateness
+    assert Tracker(DEFAULTS).horizons["contact"] == (30 + 14 + 60 + 30 + 30 + 7) * DAY + 60 * SECOND + FUTURE_TOLERANCE
     longer = Tracker(parse_rules('slow_reply.limits.letter = "100d"'))
     assert longer.horizons["message"] >= Tracker(DEFAULTS).horizons["message"] + 30 * DAY
     assert longer.horizons["contact"] == longer.horizons["message"]
