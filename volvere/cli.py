@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
@@ -21,6 +22,7 @@ from sinks.clickhouse import query as ask
 from streams.rules import RulesError
 from volvere import files, show, topics, worker
 from volvere.files import FileProblem, Item, LeftOut, Record, Refused
+from volvere.rules_texts import MEANINGS
 from volvere.settings import Settings, SettingsProblem, load
 from volvere.topics import BrokerProblem, Finding
 
@@ -36,9 +38,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check Kafka's topics.")
+rules_app = typer.Typer(no_args_is_help=True, help="See, check, explain and try the rules: what counts as friction.")
 worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGTERM or Ctrl-C.")
 bench_app = typer.Typer(no_args_is_help=True, help="Measure on this machine, against a real Kafka.")
 app.add_typer(topics_app, name="topics")
+app.add_typer(rules_app, name="rules")
 app.add_typer(worker_app, name="worker")
 app.add_typer(bench_app, name="bench")
 
@@ -63,6 +67,7 @@ ClickHouse = Annotated[
 RulesFile = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="a rules file (TOML) [VOLVERE_RULES]")]
 In = Annotated[InputFormat, typer.Option("--format", help="what the file is")]
 TOUCHPOINTS_FORMAT = InputFormat("touchpoints")
+FrictionKind = StrEnum("FrictionKind", {kind: kind for kind in MEANINGS})  # type: ignore[misc]
 
 
 @app.command()
@@ -288,6 +293,89 @@ def _findings(found: list[Finding]) -> None:
     show.out.print(table)
     if not all(f.good for f in found):
         raise typer.Exit(2)
+
+
+@rules_app.command("show")
+def rules_show(
+    rules: RulesFile = None,
+    toml: Annotated[bool, typer.Option("--toml", help="as a complete rules file, to start one from")] = False,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Show the rules in force; what differs from the defaults is marked.
+
+    `volvere rules show --rules mine.toml` · `volvere rules show --toml > mine.toml`
+    """
+    from volvere import rules as sheets
+
+    sheet = sheets.read(load(rules=rules).rules)
+    if toml:
+        typer.echo(sheets.toml(sheet), nl=False)
+    elif json:
+        typer.echo(msgspec.json.encode(sheets.as_json(sheet)))
+    else:
+        show.out.print(sheets.shown(sheet))
+
+
+@rules_app.command("check")
+def rules_check(file: Annotated[Path, typer.Argument(help="a rules file (TOML)")]) -> None:
+    """Check a rules file: what is wrong with it, what it changes, what may not be meant.
+
+    Every problem is told with file, line and key; exit code 2 if there is one.
+
+    `volvere rules check mine.toml`
+    """
+    from volvere import rules as sheets
+
+    sheet = sheets.read(file)
+    changed = sheets.differences(sheet)
+    show.out.print(f"OK: {len(changed)} differ from the defaults" if changed else "OK: these are the defaults")
+    for line in changed:
+        show.out.print(Text(f"  {line}"), soft_wrap=True)
+    for line in sheets.doubts(sheet, worker.wall()):
+        show.problem(f"is this meant? {line}", "yellow")
+
+
+@rules_app.command("explain")
+def rules_explain(
+    kind: Annotated[FrictionKind, typer.Argument(help="a kind of friction", metavar="KIND")], rules: RulesFile = None
+) -> None:
+    """Explain a kind of friction: what it finds, its values in force and what they mean, an example, the source.
+
+    `volvere rules explain repeat_contact` · `volvere rules explain lemon --rules mine.toml`
+    """
+    from volvere import rules as sheets
+
+    show.out.print(sheets.explained(sheets.read(load(rules=rules).rules), kind.value))
+
+
+@rules_app.command("try")
+def rules_try(
+    file: Annotated[Path, typer.Argument(help="the rules to try (TOML)")],
+    on: Annotated[str, typer.Option("--on", metavar="DATA", help="a file of touchpoints; - is standard input")],
+    form: In = TOUCHPOINTS_FORMAT,
+    rules: RulesFile = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Try rules on a file: what they would find in it beside what the present rules find, with examples.
+
+    Nothing is sent or stored, and nobody is paged. The present rules are those of --rules; without it the
+    defaults. What `volvere run` would find in the same file is what is shown here; pauses (`cool_down`) are not played.
+
+    `volvere rules try mine.toml --on touchpoints.jsonl` · `volvere rules try mine.toml --on week.csv --format anonymous-bank`
+    """
+    from volvere import rules as sheets
+    from volvere.trial import attempt
+
+    settings = load(rules=rules)
+    present, new = worker.load_rules(settings.rules), worker.load_rules(file)
+    items = files.read(on, form.value)
+    with show.TrialBars() as bars:
+        trial = attempt(items, present, new, settings.partition_count, worker.wall, bars.show)
+    if json:
+        typer.echo(msgspec.json.encode(sheets.tried_json(trial)))
+    else:
+        show.out.print(sheets.tried(trial))
+        show.refusals(trial.problems, trial.refused.total())
 
 
 @worker_app.command("track")

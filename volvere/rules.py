@@ -18,10 +18,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from schemas.errors import REASONS
 from schemas.times import format_duration, format_time
 from streams.detectors.feedback import SCALES
 from streams.rules import LowScore, Rule, Rules, Unrecovered, Where, default_text, filled
-from volvere.rules_texts import COMMON, MEANINGS, TIME
+from volvere.rules_texts import COMMON, MEANINGS, MODES, TIME
+from volvere.trial import Compared, Found, Trial
 from volvere.worker import load_rules
 
 CHANNELS = frozenset({"voice", "chat", "sms", "email", "social", "web", "store"})
@@ -126,7 +128,8 @@ def differences(sheet: Sheet) -> list[str]:
 
 def _sentence(place: str, v: Value) -> str:
     instead = "" if v.default is None else f" instead of {plain(v.default)}"
-    return f"{place}: {v.name} is {plain(v.written)}{instead}" + (f" ({v.meaning})" if v.meaning else "")
+    meaning = MODES.get(str(v.written), "") if v.key[-1] == "mode" else v.meaning
+    return f"{place}: {v.name} is {plain(v.written)}{instead}" + (f" ({meaning})" if meaning else "")
 
 
 def _calendars(sheet: Sheet) -> list[tuple[str, dict[str, Any]]]:
@@ -345,6 +348,95 @@ def explained(sheet: Sheet, kind: str) -> RenderableType:
         story,
         Text(f"At {when} this is found: {severity}."),
     )
+
+
+def tried(trial: Trial) -> RenderableType:
+    """What two sets of rules find in a file, beside each other, with examples of what differs."""
+    facts = _grid()
+    facts.columns[1].justify = "right"
+    facts.add_row("touchpoints read", f"{trial.read:,}")
+    facts.add_row("subjects", f"{trial.subjects:,}")
+    for why, count in sorted(trial.left_out.items()):
+        facts.add_row(f"left out: {why}", f"{count:,}")
+    for reason, count in sorted(trial.refused.items()):
+        facts.add_row(f"refused: {REASONS.get(reason, reason)}", f"[red]{count:,}[/red]")
+    for rules, count in zip(("present", "new"), trial.too_late, strict=True):
+        if count:
+            facts.add_row(f"too late for the {rules} rules", f"[yellow]{count:,}[/yellow]")
+    if trial.last:
+        facts.add_row("from", moment(trial.first))
+        facts.add_row("to", moment(trial.last))
+    table = Table("friction", "present", "new rules", "new", "gone", "changed", box=None, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind, c in trial.kinds.items():
+        table.add_row(kind, _count(c.now, c.now_live), _count(c.then, c.then_live), *_moved(c))
+    examples: list[RenderableType] = []
+    for kind, c in trial.kinds.items():
+        rows = [("new", f, "green") for f in c.new] + [("gone", f, "red") for f in c.gone]
+        if rows or c.changed:
+            how = "".join(f", {count:,} {what}" for what, count in c.changes.most_common())
+            examples.append(Text(f"\n{kind}: {c.new_count:,} new, {c.gone_count:,} gone{how}", "bold"))
+            examples += [_example(what, f, colour) for what, f, colour in rows]
+            examples += [_example(what, f, "yellow") for what, f in c.changed]
+    if not trial.kinds:
+        return Group(facts, Text("\nNo friction is found, under either rules."))
+    return Group(facts, Text(), table, *(examples or [Text("\nBoth find the same.")]))
+
+
+def _count(count: int, live: int) -> str:
+    return f"{count:,}" if count == live else f"{count:,} ({count - live:,} in shadow)"
+
+
+def _moved(c: Compared) -> list[str]:
+    return [f"{count:,}" if count else "" for count in (c.new_count, c.gone_count, c.changed_count)]
+
+
+def _example(what: str, f: Found, colour: str) -> Text:
+    line = Text(f"  {what:<6} ", colour, no_wrap=True, overflow="ignore")
+    return line.append(
+        f"{moment(f.opened_at)}  {f.customer or 'unknown customer'}  {f.severity}  {f.summary}", "default"
+    )
+
+
+def tried_json(trial: Trial) -> dict[str, Any]:
+    """The same for programs."""
+    kinds = {
+        kind: {
+            "present": c.now,
+            "present_live": c.now_live,
+            "new_rules": c.then,
+            "new_rules_live": c.then_live,
+            "new": c.new_count,
+            "gone": c.gone_count,
+            "changed": dict(c.changes),
+            "examples": {
+                "new": [_example_json(f) for f in c.new],
+                "gone": [_example_json(f) for f in c.gone],
+                "changed": [{"change": how} | _example_json(f) for how, f in c.changed],
+            },
+        }
+        for kind, c in trial.kinds.items()
+    }
+    return {
+        "read": trial.read,
+        "subjects": trial.subjects,
+        "left_out": trial.left_out,
+        "refused": trial.refused,
+        "problems": trial.problems,
+        "too_late": {"present": trial.too_late[0], "new_rules": trial.too_late[1]},
+        "frictions": kinds,
+    }
+
+
+def _example_json(f: Found) -> dict[str, Any]:
+    return {
+        "customer_id": f.customer,
+        "opened_at": format_time(f.opened_at),
+        "severity": f.severity,
+        "mode": f.mode,
+        "summary": f.summary,
+    }
 
 
 def _grid() -> Table:

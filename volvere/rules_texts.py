@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MODE = "live: recorded and notified; shadow: recorded, never notified; off: not looked for"
+MODES = {"live": "recorded and notified", "shadow": "recorded, never notified", "off": "not looked for"}
+MODE = "; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items())
 COMMON = {
     "mode": MODE,
     "weight": "points that one such friction adds to its journey's friction score",

@@ -74,20 +74,24 @@ def friction_line(event: dict[str, Any]) -> Text:
     return line
 
 
+def _bars() -> Bars:
+    return Bars(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
 class RunBars:
     """Progress of a run on standard error, where that is a terminal."""
 
     def __init__(self) -> None:
-        self._bars = Bars(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err,
-            transient=True,
-            disable=not err.is_terminal,
-        )
+        self._bars = _bars()
         self._tasks = [self._bars.add_task(name, total=None) for name in ("sent", "tracked", "stored")]
 
     def __enter__(self) -> RunBars:
@@ -102,6 +106,26 @@ class RunBars:
         total = None if progress.feeding else progress.fed
         for task, done in zip(self._tasks, (progress.fed, progress.tracked, progress.stored), strict=True):
             self._bars.update(task, completed=done, total=total)
+
+
+class TrialBars:
+    """Progress of a trial of rules on standard error, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bars = _bars()
+        self._read, self._looked = (self._bars.add_task(name, total=None) for name in ("read", "looked at"))
+
+    def __enter__(self) -> TrialBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, read: int, looked: int, subjects: int) -> None:
+        """Move the bars."""
+        self._bars.update(self._read, completed=read, total=read if subjects else None)
+        self._bars.update(self._looked, completed=looked, total=subjects or None)
 
 
 def summary(done: Summary) -> None:

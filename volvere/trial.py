@@ -167,7 +167,7 @@ def attempt(
     new: Rules,
     partitions: int,
     arrived: Callable[[], int],
-    progress: Callable[[int, int, int], None] = lambda read, looked, subjects: None,
+    progress: Callable[[int, int, int], None] = lambda *_: None,
 ) -> Trial:
     """Both rules over the items of a file. arrived: processing time, microseconds, asked for each record."""
     trial, told = Trial(), Told()
