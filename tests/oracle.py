@@ -788,7 +788,7 @@ def lemon(life: Life) -> list[Trouble]:
             crossings += [(time, -i) for time in lemon_crossings(within, of_fault, sold)]
             critical |= of_fault >= LEMON_OF_ONE_FAULT or len(within) >= LEMON_OF_ANY
             critical |= out_of_service(within, r.until) >= LEMON_OUT
-        if crossings:
+        if crossings and min(crossings)[0] <= life.now:  # before, another repair may still cross earlier
             opened, i = min(crossings)
             severity = "critical" if critical else "warning"
             found.append(Trouble("lemon", repairs[-i].opened, opened, severity, done))
