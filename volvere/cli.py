@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import typer
+from clickhouse_connect.driver.client import Client
 from rich.table import Table
 from rich.text import Text
 
@@ -220,6 +225,18 @@ def query(
 
     `volvere query "SELECT kind, count() FROM volvere.frictions GROUP BY kind"`
     """
+    with _filled_store(clickhouse) as client:
+        names, rows = ask(client, sys.stdin.read() if sql == "-" else sql)
+    text = show.answer(names, rows, form.value)
+    if isinstance(text, str):
+        typer.echo(text)
+    else:
+        show.out.print(text)
+
+
+@contextmanager
+def _filled_store(clickhouse: str | None) -> Iterator[Client]:
+    """The store to ask; one that is not there is not made."""
     settings = load(clickhouse=clickhouse)
     worker.set_up_logging(settings, "error")
     if settings.clickhouse_is_embedded and not (Path(settings.clickhouse).expanduser() / "metadata").is_dir():
@@ -227,13 +244,65 @@ def query(
             f"there is no store in {settings.clickhouse}; fill one with `volvere run FILE`, or name it with --clickhouse"
         )
     client = connect(settings.clickhouse, settings.clickhouse_user, settings.password())
-    names, rows = ask(client, sys.stdin.read() if sql == "-" else sql)
-    text = show.answer(names, rows, form.value)
-    if isinstance(text, str):
-        typer.echo(text)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise typer.BadParameter(f"{name!r} is no time zone; expected a name such as Europe/Madrid") from None
+
+
+Zone = Annotated[Any, typer.Option("--zone", metavar="NAME", parser=_zone, help="time zone of the times shown")]
+
+
+@app.command()
+def explain(
+    friction_id: Annotated[str, typer.Argument(help="the friction's id, or its first 6 characters or more")],
+    clickhouse: ClickHouse = None,
+    zone: Zone = "UTC",
+    json: Annotated[bool, typer.Option("--json", help="what the store holds about it")] = False,
+) -> None:
+    """Tell one friction: what happened to whom, the evidence in order, the rule, what would have prevented it.
+
+    `volvere explain 3f0c6a` · `volvere explain 3f0c6a1e-9d0b-5c7e-8a55-0d7f1f6f2b11 --zone Europe/Madrid`
+    """
+    from volvere import tell
+    from volvere.explain import explain as found
+
+    with _filled_store(clickhouse) as client:
+        explained = found(client, friction_id)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(explained), indent=2))
     else:
-        show.out.print(text)
-    client.close()
+        show.out.print(tell.friction(explained, zone))
+
+
+@app.command()
+def customer(
+    who: Annotated[str, typer.Argument(metavar="ID", help="the customer's id, or the subject")],
+    last: Annotated[int, typer.Option(min=1, max=1000, help="how many journeys, the newest")] = 5,
+    clickhouse: ClickHouse = None,
+    zone: Zone = "UTC",
+    json: Annotated[bool, typer.Option("--json", help="what the store holds about these journeys")] = False,
+) -> None:
+    """Tell a customer's story: journeys with their contacts, frictions where they opened and ended, how it stands now.
+
+    `volvere customer c-100` · `volvere customer c-100 --last 1 --zone Europe/Madrid` · `volvere customer "~contact/pbx-7"`
+    """
+    from volvere import tell
+    from volvere.explain import customer as found
+
+    with _filled_store(clickhouse) as client:
+        life = found(client, who, last)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(life), indent=2))
+    else:
+        show.out.print(tell.customer(life, zone))
 
 
 @app.command()
@@ -328,7 +397,8 @@ def rules_check(file: Annotated[Path, typer.Argument(help="a rules file (TOML)")
 
     sheet = sheets.read(file)
     changed = sheets.differences(sheet)
-    show.out.print(f"OK: {len(changed)} differ from the defaults" if changed else "OK: these are the defaults")
+    count = "1 differs" if len(changed) == 1 else f"{len(changed)} values differ"
+    show.out.print(f"OK: {count} from the defaults" if changed else "OK: these are the defaults")
     for line in changed:
         show.out.print(Text(f"  {line}"), soft_wrap=True)
     for line in sheets.doubts(sheet, worker.wall()):
@@ -370,7 +440,7 @@ def rules_try(
     present, new = worker.load_rules(settings.rules), worker.load_rules(file)
     items = files.read(on, form.value)
     with show.TrialBars() as bars:
-        trial = attempt(items, present, new, settings.partition_count, worker.wall, bars.show)
+        trial = attempt(items, present, new, settings.partition_count, settings.flush_records, worker.wall, bars.show)
     if json:
         typer.echo(msgspec.json.encode(sheets.tried_json(trial)))
     else:
