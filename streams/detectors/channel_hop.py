@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import pairwise
+from operator import attrgetter
 
 from schemas.times import format_duration
 from streams.contacts import Contact
 from streams.friction import Clock, Friction, View, ending, series
 from streams.rules import ChannelHop
+
+_start = attrgetter("started_at")
 
 
 def channel_hop(view: View, table: ChannelHop, clock: Clock) -> Iterator[Friction]:
@@ -20,13 +24,18 @@ def channel_hop(view: View, table: ChannelHop, clock: Clock) -> Iterator[Frictio
     """
     if not view.known:
         return
-    for topic, attempts in view.by_topic.items():
+    for topic, listed in view.by_topic.items():
+        if listed[-1].started_at < view.since:
+            continue
+        attempts = listed[bisect_left(listed, view.since - view.reach, key=_start) :]
         if len({c.channel for c in attempts}) < 2:
             continue  # the least that `channels` may be
         rules = [table.at(c) for c in attempts]
         for low, i in _hops(attempts, rules):
             attempt, rule = attempts[i], rules[i]
             at = attempt.started_at
+            if at < view.since:
+                continue
             ends_at = at + rule.expires_after
             quiet = _quiet(attempts[i:], rule.window)
             # Not in `ends_at`: the silence moves with every attempt, and would be news each time.

@@ -20,7 +20,7 @@ def closed_door(view: View, table: ClosedDoor, clock: Clock) -> Iterator[Frictio
     answers = [(e.at, "answered") for e in view.of("contact.answered")]
     answers += [(e.at, "replied") for e in view.of("message.sent") if not e.automatic]
     answers.sort()
-    for contact in view.contacts:
+    for contact in view.recent():
         refused = next(
             (e for e in contact.entries if e.kind == "contact.refused" and e.reason == "channel_closed"), None
         )

@@ -48,14 +48,14 @@ def _returns(view: View, cases: set[Case]) -> dict[Case, list[Return]]:
         for case in (("ref", e.ref), ("topic", e.topic)):
             if case in cases:
                 found[case].append(Return(e, None, e))
-    for contact in view.contacts:
+    for contact in view.recent(view.reach):
         if contact.attempt:
             named = {("ref", e.ref): e for e in reversed(contact.entries) if ("ref", e.ref) in cases}
             for case, e in named.items():
                 found[case].append(Return(contact.start, contact, e))
-    for topic, attempts in view.by_topic.items():
-        if ("topic", topic) in cases:
-            found["topic", topic] += [Return(c.start, c, c.start) for c in attempts]
+    for field, topic in cases:
+        if field == "topic":
+            found[field, topic] += [Return(c.start, c, c.start) for c in view.by_topic.get(topic, ())]
     for listed in found.values():
         listed.sort(key=_identity)
     return found
@@ -104,6 +104,8 @@ def reopened_case(view: View, table: ReopenedCase, clock: Clock) -> Iterator[Fri
             came_back.setdefault(case, set()).add(first[0].identity)
     for identity, (resolved, back, rule) in found.items():
         case, at = _case(resolved), back.entry.at
+        if at < view.since:
+            continue
         again = any(other < identity and at - other[0] <= rule.expires_after for other in came_back[case])
         following = bisect_right(closed[case], identity, key=_identity)
         ways = [(e.at, "resolved") for e in closed[case][following : following + 1]]

@@ -11,10 +11,14 @@ from streams.rules import TransferLoop
 
 
 def _moved(contact: Contact) -> bool:
-    """Whether several queues or several agents are named; for most contacts this is all there is to do."""
-    queues = {e.queue for e in contact.entries} if contact.queue is not None else ()
-    agents = {e.agent_id for e in contact.entries} if contact.agent_id is not None else ()
-    return len(queues) > 1 + (None in queues) or len(agents) > 1 + (None in agents)
+    """Whether several queues or several agents are named; for most contacts there is no more to do than this."""
+    queue, agent = contact.queue, contact.agent_id
+    for e in contact.entries:
+        if e.queue is not None and e.queue != queue:
+            return True
+        if e.agent_id is not None and e.agent_id != agent:
+            return True
+    return False
 
 
 def _return(contact: Contact) -> tuple[Entry, Entry, str] | None:
@@ -47,7 +51,7 @@ def transfer_loop(view: View, table: TransferLoop, clock: Clock) -> Iterator[Fri
 
     An error where there was a return, also a later one. Resolved when the contact is.
     """
-    for contact in view.contacts:
+    for contact in view.recent():
         back = _return(contact) if _moved(contact) else None
         if back is None and contact.transfers < 2:
             continue  # the least that `transfers` may be
