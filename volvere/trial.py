@@ -3,14 +3,15 @@
 The kernel alone, without Kafka and ClickHouse, does what `volvere run` does with a file: each partition has a watermark
 that its touchpoints move, what comes too late is not tracked, and at the end all time up to the file's greatest `occurred_at`
 has passed. Touchpoints are gathered by subject, packed; then a subject at a time is thought through under
-both rules and dropped. What is derived is history, so that one look at the end finds what many on the way would have;
-only a subject with very many touchpoints is looked at on the way, so that forgetting has its turn.
+both rules and dropped. What is derived is history, so that one look at the end finds what many on the way would have.
+Only a subject with more touchpoints than are kept of one is looked at on the way, too: at the flushes of a worker
+that has the whole file to catch up with, so that the same is forgotten.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,13 +22,11 @@ from schemas.times import parse_time
 from schemas.topics import partition_of
 from schemas.touchpoint import digest, subject_of
 from streams.entries import Entry, entry_of
-from streams.facts import Facts
+from streams.facts import MAX_ENTRIES, Facts
 from streams.rules import Rules
 from streams.tracker import Tracker
 from volvere.files import Item, LeftOut, Record, Refused
 
-LOOK_EVERY = 256
-"""Changes of a subject between two looks; half of what the kernel keeps of a family."""
 EXAMPLES = 3
 """How many of a kind are shown as new, gone or changed."""
 SHOWN = 5
@@ -90,15 +89,18 @@ class Under:
             return None
         return mark
 
-    def think(self, facts: Facts, told: Iterable[tuple[bytes, int | None]], end: int) -> None:
-        """One subject: each touchpoint with the watermark after it, and the last watermark."""
-        changes = 0
-        for packed, mark in told:
-            if mark is not None and facts.merge(_unpack(packed)):
-                changes += 1
-                if changes % LOOK_EVERY == 0:
+    def think(self, facts: Facts, told: Sequence[tuple[bytes, int | None, int]], end: int) -> None:
+        """One subject: its touchpoints, each with the watermark after it and the flush it is in, and the last watermark."""
+        large, looked, mark = len(told) > MAX_ENTRIES, 0, 0
+        for packed, now, flush in told:
+            if large and flush != looked:
+                if facts.size:
                     self._look(facts, mark)
-        if changes:
+                looked = flush
+            if now is not None:
+                facts.merge(_unpack(packed))
+                mark = now
+        if facts.size:
             self._look(facts, end)
 
     def _look(self, facts: Facts, now: int) -> None:
@@ -157,8 +159,8 @@ class Trial:
     kinds: dict[str, Compared] = field(default_factory=dict)
 
 
-Told = dict[str, tuple[str | None, int, list[tuple[bytes, int | None, int | None]]]]
-"""By subject: customer, partition, and its touchpoints, packed, with the watermarks after them under both rules."""
+Told = dict[str, tuple[str | None, int, list[tuple[bytes, int | None, int | None, int]]]]
+"""By subject: customer, partition, and its touchpoints: packed, the watermarks after it under both rules, the flush."""
 
 
 def attempt(
@@ -166,18 +168,22 @@ def attempt(
     present: Rules,
     new: Rules,
     partitions: int,
+    flush: int,
     arrived: Callable[[], int],
     progress: Callable[[int, int, int], None] = lambda *_: None,
 ) -> Trial:
-    """Both rules over the items of a file. arrived: processing time, microseconds, asked for each record."""
+    """Both rules over the items of a file. flush: records of a partition between two flushes. arrived: processing time,
+    microseconds, asked for each record.
+    """
     trial, told = Trial(), Told()
     both = (Under(present, partitions), Under(new, partitions))
+    counts = [0] * partitions
     for item in items:
         match item:
             case Record(line=line, value=value):
                 trial.read += 1
                 try:
-                    _gather(value, arrived(), both, told, trial)
+                    _gather(value, arrived(), both, told, trial, counts, flush)
                 except Unacceptable as e:
                     _refuse(trial, line, e.reason, str(e))
                 if trial.read % 1_000 == 0:
@@ -189,9 +195,9 @@ def attempt(
     trial.subjects = len(told)
     for n, subject in enumerate(list(told), 1):
         customer, partition, touchpoints = told.pop(subject)
-        for i, under in enumerate(both, 1):
+        for i, under in enumerate(both):
             end = max(trial.last, under.watermarks[partition])
-            under.think(Facts(subject, customer), _marked(touchpoints, i), end)
+            under.think(Facts(subject, customer), [(t[0], (t[1], t[2])[i], t[3]) for t in touchpoints], end)
         if n % 200 == 0 or not told:
             progress(trial.read, n, trial.subjects)
     trial.too_late = (both[0].too_late, both[1].too_late)
@@ -199,22 +205,20 @@ def attempt(
     return trial
 
 
-def _gather(value: bytes, arrived: int, both: tuple[Under, Under], told: Told, trial: Trial) -> None:
+def _gather(
+    value: bytes, arrived: int, both: tuple[Under, Under], told: Told, trial: Trial, counts: list[int], flush: int
+) -> None:
     t = decode(value, arrived)
     subject = subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
     known = told.get(subject)
     if known is None:
-        known = told[subject] = (t.customer_id, partition_of(subject, len(both[0].watermarks)), [])
+        known = told[subject] = (t.customer_id, partition_of(subject, len(counts)), [])
     at, (_, partition, touchpoints) = t.occurred_at, known
     trial.last = max(trial.last, at)
     trial.first = min(trial.first or at, at)
-    marks = [under.take(partition, at, arrived) for under in both]
-    touchpoints.append((_pack(entry_of(t, digest(t), replay=False)), marks[0], marks[1]))
-
-
-def _marked(touchpoints: list[tuple[bytes, int | None, int | None]], i: int) -> Iterator[tuple[bytes, int | None]]:
-    for told in touchpoints:
-        yield told[0], told[1] if i == 1 else told[2]
+    present, new = (under.take(partition, at, arrived) for under in both)
+    touchpoints.append((_pack(entry_of(t, digest(t), replay=False)), present, new, counts[partition] // flush))
+    counts[partition] += 1
 
 
 def _refuse(trial: Trial, line: int, reason: str, problem: str) -> None:
