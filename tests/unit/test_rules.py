@@ -9,7 +9,8 @@ import pytest
 
 from schemas.times import DAY, HOUR, MINUTE, SECOND, parse_time
 from streams.detectors import DETECTORS
-from streams.rules import Rules, RulesError, default_text, parse_rules
+from streams.facts import MAX_ENTRIES
+from streams.rules import MOST, Rules, RulesError, default_text, parse_rules
 
 WEIGHTS = {
     "repeat_contact": 3, "dropped_call": 4, "agent_disconnect": 5, "queue_abandoned": 2, "long_wait": 2, "transfer_loop": 3,
@@ -63,8 +64,13 @@ def test_what_every_rule_has_by_default() -> None:
 
 
 def test_every_detector_has_a_table() -> None:
-    """Nothing is found without a rule that can be switched off."""
-    assert {d.kind for d in DETECTORS} <= set(WEIGHTS)
+    """Nothing is found without a rule that can be switched off, and no rule is without a detector."""
+    assert {d.kind for d in DETECTORS} == set(WEIGHTS)
+
+
+def test_no_rule_counts_more_than_is_kept() -> None:
+    """A rule that asks for more touchpoints of a family than are kept would never find anything."""
+    assert MOST == MAX_ENTRIES
 
 
 def test_the_default_text_is_a_file_to_start_from() -> None:
