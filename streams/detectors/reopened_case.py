@@ -82,9 +82,9 @@ def reopened_case(view: View, table: ReopenedCase, clock: Clock) -> Iterator[Fri
     """Opens when a resolved case comes back within `window`: it is reopened, or the customer makes another attempt at it.
 
     An attempt counts from its start, although it may name the case later; the contact in which the case was resolved
-    is none. What is the return of several resolutions is one friction, of the latest of them. An error where the same
-    case came back before, at most `expires_after` ago: no longer, because what is older is not remembered. Over when the
-    case is resolved again.
+    is none. What is the return of several resolutions is one friction, told of the latest. An error where the same
+    case, one of several, came back before, at most `expires_after` ago: no longer, because what is older is not
+    remembered. Over when it is resolved again.
     """
     resolutions = view.of("case.resolved")
     if not resolutions:
@@ -94,21 +94,26 @@ def reopened_case(view: View, table: ReopenedCase, clock: Clock) -> Iterator[Fri
         for case in {_case(e), ("topic", e.topic)}:  # what resolves a case without a ref may have one
             closed.setdefault(case, []).append(e)
     returns = _returns(view, {_case(e) for e in resolutions})
-    found: dict[Identity, tuple[Entry, Return, ReopenedCase]] = {}
+    found: dict[Identity, dict[Case, tuple[Entry, Return, ReopenedCase]]] = {}
     came_back: dict[Case, set[Identity]] = {}
     for resolved in resolutions:
         case = _case(resolved)
         first = _first(resolved, returns[case], table)
         if first is not None:
-            found[first[0].identity] = (resolved, *first)
+            found.setdefault(first[0].identity, {})[case] = (resolved, *first)
             came_back.setdefault(case, set()).add(first[0].identity)
-    for identity, (resolved, back, rule) in found.items():
-        case, at = _case(resolved), back.entry.at
-        if at < view.since:
+    for identity, cases in found.items():
+        if identity[0] < view.since:
             continue
-        again = any(other < identity and at - other[0] <= rule.expires_after for other in came_back[case])
-        following = bisect_right(closed[case], identity, key=_identity)
-        ways = [(e.at, "resolved") for e in closed[case][following : following + 1]]
+        resolved, back, rule = max(cases.values(), key=lambda told: told[0].identity)
+        at = back.entry.at
+        earlier = (other for case in cases for other in came_back[case] if other < identity)
+        again = any(at - other[0] <= rule.expires_after for other in earlier)
+        ways = [
+            (e.at, "resolved")
+            for case in cases
+            for e in closed[case][bisect_right(closed[case], identity, key=_identity) :][:1]
+        ]
         ends_at = at + rule.expires_after
         resolved_at, reason = ending(at, ends_at, ways, clock)
         what = "reopened" if back.contact is None else "returned"

@@ -88,6 +88,12 @@ STORIES = (
          OPEN, until="2d"),
     Told("two cases, one call", BY_REF + "1h case.resolved email delivery ref=k2\n" + _called("1d", more="ref=k1")
          + "25h contact.held voice - contact=c9 ref=k2", OPEN, until="2d"),
+    Told("two cases, one call, and the earlier of them for the second time", AGAIN.replace(
+         "3d case.reopened email billing ref=k1", "50h case.resolved email delivery ref=k2\n" + _called("3d", more="ref=k1")
+         + "73h contact.held voice - contact=c9 ref=k2"), BOTH, until="4d"),
+    Told("two cases, one call, one of them resolved", BY_REF + "1h case.resolved email delivery ref=k2\n"
+         + _called("1d", more="ref=k1") + "25h contact.held voice - contact=c9 ref=k2\n2d case.resolved email - ref=k1",
+         ("reopened_case warning 1d..2d resolved",), until="3d"),
     Told("a second time", AGAIN, BOTH, until="4d"),
     Told("a second time, by a call", AGAIN.replace("3d case.reopened email billing", _called("3d")[:-1]), BOTH, until="4d"),
     Told("a second time, without a ref", AGAIN.replace("ref=k1", "").replace("email -", "email billing"), BOTH, until="4d"),
