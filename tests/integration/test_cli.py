@@ -24,7 +24,7 @@ from volvere.settings import load
 from volvere.worker import Broker, load_rules, track_config, tracking
 
 COMMANDS = [
-    *("run", "convert", "send", "simulate", "watch", "query", "demo"),
+    *("run", "convert", "send", "simulate", "watch", "query", "explain", "customer", "demo"),
     *("topics create", "topics check", "worker track", "worker store", "worker all", "bench track", "bench store"),
 ]
 SETTLED = ("dropped_call", "long_wait", "queue_abandoned", "repeat_contact")
