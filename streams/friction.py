@@ -49,15 +49,19 @@ class View:
 
     known: its customer is known. since: what opened before, microseconds, is known already and need not be returned.
     reach: the detector's own, the longest of its rule's variants. floor: entries before it cannot matter to what is asked.
-    frictions: what first-order detectors have found so far, those that are
-    notified only (what is recorded in shadow must not page anybody by a detour).
+    first: what the detectors before it have found.
     """
 
     def __init__(self, facts: Facts, fold: Fold, gap: int) -> None:
         self.known = facts.customer_id is not None
         self.since = self.reach = self.floor = 0
-        self.frictions: list[Friction] = []
+        self.first: list[list[Friction]] = []
         self._facts, self._fold, self._gap = facts, fold, gap
+
+    @property
+    def frictions(self) -> list[Friction]:
+        """What the detectors before have found: what is notified (what is recorded in shadow pages nobody by a detour)."""
+        return [f for found in self.first for f in found if f.rule.mode == "live"]
 
     @property
     def contacts(self) -> list[Contact]:

@@ -16,10 +16,11 @@ is derived, sent or retracted any more.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -60,29 +61,46 @@ class Look:
     due: int
 
 
-@dataclass
 class Found:
-    """What a detector found at a watermark, and when to ask it again though nothing has changed."""
+    """What a detector found, by the time of opening, and when to ask it again though nothing has changed."""
 
-    due: int = NEVER
-    looked_at: int = -1
-    frictions: list[Friction] = field(default_factory=list)
+    __slots__ = ("due", "frictions", "looked_at", "opened", "settled")
+
+    def __init__(self) -> None:
+        self.due, self.looked_at = NEVER, -1
+        self.frictions: list[Friction] = []
+        self.opened: list[int] = []
+        self.settled: list[int] = []
+        """From when on nothing can change it, NEVER while it is open."""
+
+    def unsettled(self, since: int) -> int:
+        """The first that a change at that time or later can reach, or that has opened since."""
+        for i, settled in enumerate(self.settled):
+            if settled >= since:
+                return bisect_left(self.opened, min(since, self.opened[i]))
+        return bisect_left(self.opened, since)
+
+    def renew(self, cut: int, fresh: list[Friction], tail: int) -> None:
+        """What is found from there on. tail: as `Detector.tail`."""
+        self.frictions[cut:] = fresh
+        self.opened[cut:] = [f.opened_at for f in fresh]
+        self.settled[cut:] = [NEVER if f.resolved_at is None else max(f.resolved_at, f.opened_at + tail) for f in fresh]
 
 
 @dataclass
 class Derived:
-    """All frictions by kind; those that were derived in this look, and those that they replace.
+    """All that was found, by kind; what was derived in this look, and what that replaces.
 
     whole: nothing is known about what was said before, so that all of it has to be compared.
     """
 
     whole: bool
-    frictions: dict[str, list[Friction]]
+    found: dict[str, Found]
     fresh: list[tuple[str, Friction]]
     gone: list[tuple[str, Friction]]
 
     def __iter__(self) -> Iterator[tuple[str, Friction]]:
-        return ((kind, f) for kind, frictions in self.frictions.items() for f in frictions)
+        return ((kind, f) for kind, found in self.found.items() for f in found.frictions)
 
 
 class Tracker:
@@ -97,7 +115,10 @@ class Tracker:
         self.horizons: dict[str, int] = {}
         first = [(d, span) for d, _, span, _ in self._detectors if not d.second]
         for d, _, span, _ in self._detectors:
-            needs = [(d, span, 0)] + ([(f, f_span + span, f.ahead) for f, f_span in first] if d.second else [])
+            needs = [(d, span, 0)]
+            if d.second:
+                needs = [(d, span, max(f.ahead for f, _ in first))]
+                needs += [(f, f_span + span, f.ahead) for f, f_span in first]
             for read, reach, ahead in needs:
                 for family in read.reads:
                     horizon = reach + d.after(rules) + ahead + self.slack
@@ -138,33 +159,34 @@ class Tracker:
             if since >= 0:
                 anew = True
                 since = min(since, kept.looked_at + 1)
-                view.since = min([since, *(f.opened_at for f in kept.frictions if not _over(f, since, tail))])
-                gone = [f for f in kept.frictions if f.opened_at >= view.since]
-                stay = [f for f in kept.frictions if f.opened_at < view.since] if gone else kept.frictions
+                cut = kept.unsettled(since)
+                view.since = min([since, *kept.opened[cut : cut + 1]])
                 opened = max(lines[d.kind], view.since) if lines else view.since
                 view.reach, own = span, Clock(now)
-                view.floor = (
-                    max(0, view.since - span) if d.pairs is None else 0
-                )  # pairs go back as far as they are kept
+                view.floor = max(0, view.since - span) if d.pairs is None else 0  # pairs may go back further
+                view.first.append(kept.frictions[:cut])
                 fresh = [f for f in d.detect(view, rule, own) if f.opened_at >= opened and f.rule.mode != "off"]
-                known[d.kind] = kept = Found(own.due, now, stay + fresh)
+                derived.gone += [(d.kind, f) for f in kept.frictions[cut:]]
                 derived.fresh += [(d.kind, f) for f in fresh]
-                derived.gone += [(d.kind, f) for f in gone]
+                kept.renew(cut, sorted(fresh, key=_opened_at), tail)
+                kept.due, kept.looked_at = own.due, now
+                known[d.kind] = kept
+                view.first.pop()
             if kept.due < clock.due:
                 clock.due = kept.due
-            derived.frictions[d.kind] = kept.frictions
+            derived.found[d.kind] = kept
             if not d.second:
-                view.frictions += [f for f in kept.frictions if f.rule.mode == "live"]
+                view.first.append(kept.frictions)
         return derived
 
     def _lines(self, floors: Mapping[str, int]) -> dict[str, int]:
         """By detector: the time below which its frictions are frozen."""
         lines: dict[str, int] = {}
         for d, _, span, _ in self._detectors:
+            line = max(floors.get(family, 0) for family in d.reads)
             if d.second:
-                lines[d.kind] = max(line + span for line in lines.values()) if floors else 0
-            else:
-                lines[d.kind] = max(floors.get(family, 0) for family in d.reads) + span if floors else 0
+                line = max(line, *lines.values())
+            lines[d.kind] = line + span if floors else 0
         return lines
 
     # -- look
@@ -389,13 +411,14 @@ class Tracker:
         look: Look,
     ) -> None:
         journeys = dict(fold.journeys)
-        for frictions in derived.frictions.values():
-            for f in frictions:
-                number = f.place.journey
-                if number in journeys and f.rule.mode == "live":
-                    if journeys[number] is fold.journeys[number]:
-                        journeys[number] = copy(journeys[number])
-                    _count(journeys[number], f)
+        for found in derived.found.values():
+            for f in found.frictions:
+                number = (f.entry if f.contact is None else f.contact.entries[0]).journey
+                journey = journeys.get(number)
+                if journey is not None and f.rule.mode == "live":
+                    if journey is fold.journeys[number]:
+                        journey = journeys[number] = copy(journey)
+                    _count(journey, f)
         came_back = _came_back(journeys.values())
         marks = facts.marks
         current = set()
@@ -499,7 +522,7 @@ class Tracker:
         for kind, friction in derived:
             if old[kind] <= friction.opened_at < lines[kind]:
                 journey = facts.sealed.get(friction.place.journey)
-                if journey is not None:
+                if journey is not None and friction.rule.mode == "live":
                     _count(journey, friction)
         for key, p in list(facts.published.items()):
             if p.opened_at < lines[p.kind] and p.state != "open":
@@ -536,12 +559,13 @@ class Tracker:
 
 
 def _count(journey: Journey, f: Friction) -> None:
-    if f.rule.mode == "live":
-        journey.frictions += 1
-        journey.weight += f.rule.weight
-        journey.first_trouble = min(journey.first_trouble or NEVER, f.opened_at)
-        if f.opened_at >= journey.trouble:
-            journey.trouble, journey.trouble_topic = f.opened_at, f.topic
+    at = f.opened_at
+    journey.frictions += 1
+    journey.weight += f.rule.weight
+    if at < journey.first_trouble or not journey.first_trouble:
+        journey.first_trouble = at
+    if at >= journey.trouble:
+        journey.trouble, journey.trouble_topic = at, f.topic
 
 
 def _came_back(journeys: Iterable[Journey]) -> set[int]:
@@ -564,9 +588,8 @@ def _key(kind: str, f: Friction) -> str:
     return f"{kind}/{f.anchor}"
 
 
-def _over(f: Friction, before: int, tail: int) -> bool:
-    """Whether nothing at that time or later can change a friction."""
-    return f.resolved_at is not None and f.resolved_at < before and f.opened_at + tail < before
+def _opened_at(f: Friction) -> int:
+    return f.opened_at
 
 
 def _opened(found: tuple[str, Friction]) -> int:
@@ -588,7 +611,7 @@ def _cut(entries: list[Entry], keep: int) -> int:
 
 
 def _content(j: Journey, came_back: bool) -> tuple[object, ...]:
-    counts = (j.touchpoints, j.contacts, j.frictions, j.weight)
+    counts = (j.touchpoints, j.contacts, j.frictions, round(j.weight, 6))
     return (j.id, j.start, j.end, counts, j.first_channel, j.last_channel, j.path, j.outcome, j.amounts, came_back)
 
 

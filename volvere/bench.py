@@ -220,31 +220,32 @@ def _life(family: str, size: int) -> Iterator[Normal]:
 
 def _one_more(tracker: Tracker, family: str, size: int) -> tuple[float, float, float]:
     """Medians, microseconds: one more touchpoint, looked at; deriving anew; packing."""
-    life = [entry_of(t, digest(t), False) for t in islice(_life(family, size), size + 20)]
+    life = [entry_of(t, digest(t), False) for t in islice(_life(family, size), size + 10)]
     facts = Facts("maria", "maria")
-    for e in life[:size]:
+    before = size - min(size // 2, 10)
+    for e in life[:before]:
         facts.merge(e)
     tracker.look(facts, facts.newest, 0)
-    packed = facts.pack(0)
+    packed, step = facts.pack(0), 0
     taken, anew, packing = [], [], []
     clock = time.perf_counter
     for n in range(LOOKS):
-        if n % 20 == 0:  # it stays as large as it is said to be
+        if n % (size + 10 - before) == 0:  # it stays as large as it is said to be
             facts, step = unpack("maria", packed), 0
             tracker.look(facts, facts.newest, 0)
-        e = copy(life[size + step])
+        e = copy(life[before + step])
         step += 1
-        before = clock()
+        began = clock()
         facts.merge(e)
         tracker.look(facts, e.at, 0)
-        taken.append(clock() - before)
-        before = clock()
+        taken.append(clock() - began)
+        began = clock()
         facts.pack(0)
-        packing.append(clock() - before)
+        packing.append(clock() - began)
         fresh = unpack("maria", facts.pack(0))
-        before = clock()
+        began = clock()
         tracker.derive(fresh, Clock(e.at))
-        anew.append(clock() - before)
-    if facts.size < size:
-        raise Impossible(f"{size - facts.size} of {size} entries were forgotten while measuring")
+        anew.append(clock() - began)
+    if facts.size != before + step:
+        raise Impossible(f"{before + step - facts.size} of {size} entries were forgotten while measuring")
     return tuple(median(times) * 1e6 for times in (taken, anew, packing))  # type: ignore[return-value]

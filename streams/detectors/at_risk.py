@@ -16,7 +16,8 @@ def at_risk(view: View, table: AtRisk, clock: Clock) -> Iterator[Friction]:
     Resolved when the customer comes back. Of customers who are unknown nothing is concluded: nobody would know
     them again.
     """
-    if len(view.frictions) < 2 or not view.known:
+    frictions = view.frictions if view.known else []
+    if len(frictions) < 2:
         return
     own = view.own()
     for i, last in enumerate(own):
@@ -24,9 +25,7 @@ def at_risk(view: View, table: AtRisk, clock: Clock) -> Iterator[Friction]:
         silent = last.at + rule.silence
         if silent < view.since or (i + 1 < len(own) and own[i + 1].at <= silent):
             continue
-        trouble = [
-            f for f in view.frictions if last.at - rule.silence <= f.opened_at <= silent and f.helped_at >= silent
-        ]
+        trouble = [f for f in frictions if last.at - rule.silence <= f.opened_at <= silent and f.helped_at >= silent]
         if len(trouble) < rule.frictions or not clock.passed(silent):
             continue
         ends_at = silent + rule.expires_after

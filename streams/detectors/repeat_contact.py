@@ -6,11 +6,16 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from schemas.times import DAY, HOUR, format_duration
+from streams.contacts import Contact
 from streams.friction import Clock, Friction, View, ending
 from streams.rules import RepeatContact
 
 ALSO = {"24h": 24 * HOUR, "14d": 14 * DAY, "30d": 30 * DAY}
 """Windows that are observed besides the rule's own."""
+
+
+def _start(contact: Contact) -> int:
+    return contact.start.at
 
 
 def repeat_contact(view: View, table: RepeatContact, clock: Clock) -> Iterator[Friction]:
@@ -21,8 +26,9 @@ def repeat_contact(view: View, table: RepeatContact, clock: Clock) -> Iterator[F
     if not view.known:
         return
     for topic, attempts in view.by_topic.items():
-        starts = [c.start.at for c in attempts]
-        for i in range(bisect_left(starts, view.since), len(attempts)):
+        first = bisect_left(attempts, view.since, key=_start)
+        starts = [c.start.at for c in attempts] if first < len(attempts) else []
+        for i in range(first, len(attempts)):
             attempt, start = attempts[i], starts[i]
             rule = table.at(attempt)
             window = rule.window
