@@ -59,6 +59,7 @@ def parse_time(text: object) -> int:
     return micros
 
 
+@lru_cache(maxsize=8192)  # evidence is told again and again
 def format_time(micros: int) -> str:
     """Microseconds to RFC 3339 in UTC; always six digits, so that text sorts as time does."""
     days, rest = divmod(micros, DAY)

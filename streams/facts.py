@@ -60,7 +60,7 @@ class Published(msgspec.Struct, array_like=True, gc=False):
     """What was last said about one friction, in the words of its event; `anchor` as `schemas.friction.anchor` names it.
 
     crossed: the highest threshold that it had reached. notified: when it was opened with a notification (0: never);
-    hushed: until when a cool-down holds that back (0: it does not).
+    hushed: until when a cool-down holds that back (0: it does not). Once packed it is replaced, never changed.
     """
 
     kind: str
@@ -167,6 +167,7 @@ class Facts:
         "_contacts",
         "_groups",
         "_kinds",
+        "_said",
         "_sorted",
         "_span",
         "_stale",
@@ -214,6 +215,7 @@ class Facts:
         self._span = 0
         self._kinds: dict[str, list[Entry]] = {}
         self._bodies: dict[str, list[bytes]] = {}
+        self._said: dict[str, tuple[Published, bytes]] = {}
 
     def merge(self, entry: Entry) -> bool:
         """Add an entry; True when that changed anything."""
@@ -394,6 +396,7 @@ class Facts:
         self._groups = self._sorted = self.fold = self.derived_by = None
         self._kinds.clear()
         self._bodies.clear()
+        self._said.clear()
 
     def refolded(self) -> None:
         """The numbers of journeys in the entries may have changed."""
@@ -405,6 +408,18 @@ class Facts:
             return entries
         parts = self._bodies.setdefault(family, [])
         parts += map(_encode, entries[len(parts) :])
+        return msgspec.Raw(b"\xdd" + len(parts).to_bytes(4, "big") + b"".join(parts))
+
+    def _told(self) -> list[Published] | msgspec.Raw:
+        """What was published, packed already where it is much: what is said stays as it is until it is said anew."""
+        if len(self.published) < MANY:
+            return list(self.published.values())
+        packed, parts = self._said, []
+        for key, p in self.published.items():
+            found = packed.get(key)
+            if found is None or found[0] is not p:
+                found = packed[key] = (p, _encode(p))
+            parts.append(found[1])
         return msgspec.Raw(b"\xdd" + len(parts).to_bytes(4, "big") + b"".join(parts))
 
     def pack(self, due: int) -> bytes:
@@ -419,7 +434,7 @@ class Facts:
                 self.current,
                 {family: self._body(family, entries) for family, entries in self.entries.items()},  # type: ignore[misc]
                 self.floors,
-                list(self.published.values()),
+                self._told(),  # type: ignore[arg-type]
                 list(self.sealed.values()),
                 self.marks,
             )

@@ -102,17 +102,21 @@ class View:
         found: list[Entry] = []
         for entries in self._facts.entries.values():
             for e in reversed(entries):
-                if e.own and not e.cancelled and not self._called(e):
+                if not e.cancelled and self._did(e):
                     found.append(e)
                     if e.at < self.since:
                         break
         found.sort(key=_identity)
         return found[max(bisect_left(found, self.since, key=_at) - 1, 0) :]
 
-    def _called(self, entry: Entry) -> bool:
-        """Whether it is part of a contact that the company began."""
+    def _did(self, entry: Entry) -> bool:
+        """Whether the customer did it: what only customers do, or the beginning of an attempt."""
         contact = self._facts.contact_of(entry)
-        return contact is not None and contact.start.direction == "outbound"
+        if contact is None:
+            return entry.own
+        if contact.start is entry and contact.attempt:
+            return not entry.automatic
+        return entry.own and contact.start.direction != "outbound"
 
     def journey(self, entry: Entry) -> Journey | None:
         """The journey that an entry is in; None where that is forgotten."""

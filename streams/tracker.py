@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -61,10 +61,20 @@ class Look:
     due: int
 
 
+class Tally(msgspec.Struct, gc=False):
+    """What frictions amount to: how many, their points, when the first and the last opened, and the last one's topic."""
+
+    frictions: int
+    weight: float
+    first: int
+    last: int
+    topic: str | None
+
+
 class Found:
     """What a detector found, by the time of opening, and when to ask it again though nothing has changed."""
 
-    __slots__ = ("due", "frictions", "looked_at", "opened", "settled")
+    __slots__ = ("counted", "due", "fold", "frictions", "looked_at", "opened", "settled", "stable", "tallies")
 
     def __init__(self) -> None:
         self.due, self.looked_at = NEVER, -1
@@ -72,6 +82,9 @@ class Found:
         self.opened: list[int] = []
         self.settled: list[int] = []
         """From when on nothing can change it, NEVER while it is open."""
+        self.tallies: dict[int, Tally] = {}
+        self.counted = self.stable = 0
+        self.fold: Fold | None = None
 
     def unsettled(self, since: int) -> int:
         """The first that a change at that time or later can reach, or that has opened since."""
@@ -82,9 +95,27 @@ class Found:
 
     def renew(self, cut: int, fresh: list[Friction], tail: int) -> None:
         """What is found from there on. tail: as `Detector.tail`."""
+        if cut < self.counted:
+            self.fold = None
+        self.stable = cut
         self.frictions[cut:] = fresh
         self.opened[cut:] = [f.opened_at for f in fresh]
         self.settled[cut:] = [NEVER if f.resolved_at is None else max(f.resolved_at, f.opened_at + tail) for f in fresh]
+
+    def by_journey(self, fold: Fold) -> Iterator[tuple[int, Tally]]:
+        """What the live frictions amount to, by the number of the journey; those that stay as they are are counted once."""
+        if self.fold is not fold:
+            self.tallies, self.counted, self.fold = {}, 0, fold
+        frictions = self.frictions
+        while self.counted < self.stable:
+            _tally(self.tallies, frictions[self.counted])
+            self.counted += 1
+        yield from self.tallies.items()
+        if self.counted < len(frictions):
+            rest: dict[int, Tally] = {}
+            for f in frictions[self.counted :]:
+                _tally(rest, f)
+            yield from rest.items()
 
 
 @dataclass
@@ -361,11 +392,14 @@ class Tracker:
                 else:
                     p.notified = told[incident] = max(told[incident], p.opened_at)
             if p.hushed and clock.passed(p.hushed):
-                p.notified, p.hushed = max(p.notified, p.hushed), 0
-                told[incident] = max(told[incident], p.notified)
-                if key not in said:
-                    p.revision += 1
-                    late.append((key, "updated", p, friction, False))
+                over = msgspec.structs.replace(p, notified=max(p.notified, p.hushed), hushed=0)
+                told[incident] = max(told[incident], over.notified)
+                if key in said:
+                    p.notified, p.hushed = over.notified, 0  # its event is still to be written
+                else:
+                    over.revision += 1
+                    published[key] = over
+                    late.append((key, "updated", over, friction, False))
         return late
 
     def _withdraw(self, facts: Facts, before: Published) -> Published | None:
@@ -412,14 +446,14 @@ class Tracker:
     ) -> None:
         journeys = dict(fold.journeys)
         for found in derived.found.values():
-            for f in found.frictions:
-                number = (f.entry if f.contact is None else f.contact.entries[0]).journey
-                journey = journeys.get(number)
-                if journey is not None and f.rule.mode == "live":
+            for number, tally in found.by_journey(fold):
+                if (journey := journeys.get(number)) is not None:
                     if journey is fold.journeys[number]:
                         journey = journeys[number] = copy(journey)
-                    _count(journey, f)
-        came_back = _came_back(journeys.values())
+                    _add(journey, tally)
+        came_back = {
+            j.number for j in journeys.values() if j.came_back or any(_came_back(j, k) for k in journeys.values())
+        }
         marks = facts.marks
         current = set()
         for journey in journeys.values():
@@ -489,7 +523,8 @@ class Tracker:
                 if e.ref is not None:
                     paired[e.ref] = max(paired.get(e.ref, 0), _lives_to(e))
             for opener, closer in self._pairs(facts):
-                if max(_lives_to(opener), closer.at) >= floors.get(family_of(opener.kind), 0):
+                named = max(paired.get(opener.ref or "", 0), paired.get(closer.ref or "", 0))
+                if max(_lives_to(opener), closer.at, named) >= floors.get(family_of(opener.kind), 0):
                     kept.update((opener.identity, closer.identity))
         cut: set[ContactKey | None] = set()
         if not together:  # the rest of a contact would tell another story than the whole
@@ -519,11 +554,13 @@ class Tracker:
     def _freeze(self, facts: Facts, derived: Derived, before: dict[str, int]) -> None:
         """What fell below the floors is said for good: its weight goes to its journey's prefix."""
         lines, old = self._lines(facts.floors), self._lines(before)
+        frozen: dict[int, Tally] = {}
         for kind, friction in derived:
             if old[kind] <= friction.opened_at < lines[kind]:
-                journey = facts.sealed.get(friction.place.journey)
-                if journey is not None and friction.rule.mode == "live":
-                    _count(journey, friction)
+                _tally(frozen, friction)
+        for number, tally in frozen.items():
+            if number in facts.sealed:
+                _add(facts.sealed[number], tally)
         for key, p in list(facts.published.items()):
             if p.opened_at < lines[p.kind] and p.state != "open":
                 del facts.published[key]
@@ -531,11 +568,11 @@ class Tracker:
     def _drop_journeys(self, facts: Facts) -> None:
         line = facts.newest - self.journey_horizon
         held = {e.journey for e in all_entries(facts)}
-        for number in _came_back(facts.sealed.values()):  # what they came back from may be dropped now
-            facts.sealed[number].came_back = True
         for number, journey in list(facts.sealed.items()):
             if journey.end < line and number not in held:
                 del facts.sealed[number]
+                for other in facts.sealed.values():
+                    other.came_back = other.came_back or _came_back(other, journey)
         names = {j.id for j in facts.sealed.values()}
         for name, mark in list(facts.marks.items()):
             if mark.end < line and name not in names:
@@ -558,30 +595,35 @@ class Tracker:
         return {key: p for key, p in facts.published.items() if p.opened_at >= lines[p.kind]}
 
 
-def _count(journey: Journey, f: Friction) -> None:
-    at = f.opened_at
-    journey.frictions += 1
-    journey.weight += f.rule.weight
-    if at < journey.first_trouble or not journey.first_trouble:
-        journey.first_trouble = at
-    if at >= journey.trouble:
-        journey.trouble, journey.trouble_topic = at, f.topic
+def _tally(tallies: dict[int, Tally], f: Friction) -> None:
+    if f.rule.mode != "live":
+        return
+    at, number = f.opened_at, f.place.journey
+    found = tallies.get(number)
+    if found is None:
+        tallies[number] = Tally(1, f.rule.weight, at, at, f.topic)
+        return
+    found.frictions += 1
+    found.weight += f.rule.weight
+    found.first = min(found.first, at)
+    if at >= found.last:
+        found.last, found.topic = at, f.topic
 
 
-def _came_back(journeys: Iterable[Journey]) -> set[int]:
-    """The journeys, by number, that begin with something else of the customer's own will after trouble in an earlier one."""
+def _add(journey: Journey, tally: Tally) -> None:
+    journey.frictions += tally.frictions
+    journey.weight += tally.weight
+    journey.first_trouble = min(journey.first_trouble or NEVER, tally.first)
+    if tally.last >= journey.trouble:
+        journey.trouble, journey.trouble_topic = tally.last, tally.topic
+
+
+def _came_back(journey: Journey, before: Journey) -> bool:
+    """Whether it begins with something else of the customer's own will after trouble in an earlier one."""
     least, most = CAME_BACK
-    listed = list(journeys)
-    troubled = [j for j in listed if j.trouble]
-    return {
-        j.number
-        for j in listed
-        if j.came_back
-        or any(
-            t.start < j.start and least <= j.own_at - t.trouble <= most and j.own_topic != t.trouble_topic
-            for t in troubled
-        )
-    }
+    if not before.trouble or before.start >= journey.start or journey.own_topic == before.trouble_topic:
+        return False
+    return any(least <= journey.own_at - at <= most for at in (before.first_trouble, before.trouble))
 
 
 def _key(kind: str, f: Friction) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from schemas.times import about
 from streams.friction import Clock, Friction, View, ending
@@ -16,8 +17,7 @@ def at_risk(view: View, table: AtRisk, clock: Clock) -> Iterator[Friction]:
     Resolved when the customer comes back. Of customers who are unknown nothing is concluded: nobody would know
     them again.
     """
-    frictions = view.frictions if view.known else []
-    if len(frictions) < 2:
+    if not view.known or not any(view.first):
         return
     own = view.own()
     for i, last in enumerate(own):
@@ -25,9 +25,10 @@ def at_risk(view: View, table: AtRisk, clock: Clock) -> Iterator[Friction]:
         silent = last.at + rule.silence
         if silent < view.since or (i + 1 < len(own) and own[i + 1].at <= silent):
             continue
-        trouble = [f for f in frictions if last.at - rule.silence <= f.opened_at <= silent and f.helped_at >= silent]
-        if len(trouble) < rule.frictions or not clock.passed(silent):
+        some = islice(_trouble(view, last.at - rule.silence, silent), rule.frictions)
+        if len(list(some)) < rule.frictions or not clock.passed(silent):
             continue
+        trouble = list(_trouble(view, last.at - rule.silence, silent))
         ends_at = silent + rule.expires_after
         resolved_at, reason = ending(silent, ends_at, [(e.at, "came_back") for e in own[i + 1 : i + 2]], clock)
         evidence = sorted([(f.rule_id, f.place) for f in trouble] + [("last", last)], key=lambda x: x[1].identity)
@@ -48,3 +49,13 @@ def at_risk(view: View, table: AtRisk, clock: Clock) -> Iterator[Friction]:
             cause=last,
             crossed=rule.frictions,
         )
+
+
+def _trouble(view: View, since: int, until: int) -> Iterator[Friction]:
+    """What opened in that time and no touchpoint ended before its end; of each kind the latest first."""
+    for found in view.first:
+        for f in reversed(found):
+            if f.opened_at < since:
+                break
+            if f.opened_at <= until and f.helped_at >= until and f.rule.mode == "live":
+                yield f

@@ -6,6 +6,8 @@ plain touchpoint. Each of the two rules has limits of its own, so each makes its
 
 from __future__ import annotations
 
+from math import inf
+
 from streams.entries import Entry
 from streams.friction import View, pair
 from streams.rules import LowScore, Unrecovered
@@ -35,11 +37,9 @@ def follow_ups(view: View, table: LowScore | Unrecovered) -> list[tuple[Entry, E
 
     One without a `ref` follows up what can still be resolved: it is not spent on what has expired.
     """
-    hurt = [
-        e
-        for e in view.of("survey.answered", "complaint.filed")
-        if e.kind == "complaint.filed" or low_score_of(e, table.at(e)) is not None
-    ]
+    highest = max((limit for rule in table.variants for limit in rule.limits.values()), default=-inf)
+    low = [e for e in view.of("survey.answered") if e.details and (s := e.details.score) is not None and s <= highest]
+    hurt = [e for e in low if low_score_of(e, table.at(e)) is not None] + view.of("complaint.filed")
 
     def until(e: Entry) -> int:
         rule = table.at(e)

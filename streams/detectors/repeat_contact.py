@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from schemas.friction import MAX_EVIDENCE
 from schemas.times import DAY, HOUR, format_duration
 from streams.contacts import Contact
 from streams.friction import Clock, Friction, View, ending
@@ -55,7 +56,7 @@ def repeat_contact(view: View, table: RepeatContact, clock: Clock) -> Iterator[F
                 observed=(count, "contacts", window),
                 threshold=(2, "contacts", window),
                 summary=f"Contact number {count} {about} within {format_duration(window)}",
-                evidence=[("attempt", c.start) for c in attempts[low : i + 1]],
+                evidence=[("attempt", c.start) for c in attempts[max(low, i + 1 - MAX_EVIDENCE) : i + 1]],
                 cause=attempt.start,
                 also={name: i + 1 - bisect_left(starts, start - size) for name, size in ALSO.items()},
                 crossed=rule.error_from if count >= rule.error_from else 2,
