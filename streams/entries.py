@@ -43,12 +43,11 @@ FAMILIES = {
 """A kind, or the first word of one, to its family; what is not listed belongs to the family "other"."""
 
 OWN = frozenset(
-    "contact.started contact.queued contact.abandoned contact.refused message.received page.viewed element.clicked "
-    "form.started form.failed form.submitted checkout.started search.failed request.made order.placed order.returned "
-    "survey.answered complaint.filed review.posted purchase.made subscription.renewed subscription.cancelled "
-    "account.closed referral.made".split()
+    "message.received page.viewed element.clicked form.started form.failed form.submitted checkout.started search.failed "
+    "request.made order.placed order.returned repair.opened survey.answered complaint.filed review.posted purchase.made "
+    "subscription.renewed subscription.cancelled account.closed referral.made".split()
 )
-"""What customers do themselves; the rest is the company's doing, or both sides'."""
+"""What customers do themselves, besides beginning attempts; the rest is the company's doing, or both sides'."""
 
 
 @lru_cache(maxsize=1024)
@@ -114,8 +113,8 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def own(self) -> bool:
-        """Whether the customer did it."""
-        return self.kind in OWN and self.direction != "outbound"
+        """Whether the customer did it, and no machine."""
+        return self.kind in OWN and self.direction != "outbound" and not self.automatic
 
 
 _NONE = (None,) * len(Details.__struct_fields__)

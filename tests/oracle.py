@@ -1,14 +1,15 @@
 """Every friction of one subject, found in the plainest way; what the tracker is held to.
 
 Written from the definitions alone, sentence by sentence, without a look at the detectors: all touchpoints in one
-list, nothing forgotten, nothing remembered, everything looked at again each time. Only the default rules, no
-calendars. All times and lengths of time are microseconds UTC.
+list, nothing forgotten, nothing remembered, everything looked at again each time. Where a definition can be read in
+more than one way, the docstring says the reading that was settled. Only the default rules, no calendars. All times and
+lengths of time are microseconds UTC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import TypeVar
@@ -33,7 +34,6 @@ SHORT_ABANDON = 5 * SECOND
 ABANDONED_BEFORE = 7 * DAY
 WAIT_LIMITS = {"voice": 120 * SECOND, "chat": 120 * SECOND}
 WAIT_ERROR = 5
-WAIT_ENDS = ("contact.answered", "contact.abandoned", "contact.ended", "contact.refused")
 TRANSFERS = 3
 HOP_CHANNELS = 3
 HOP_WINDOW = 72 * HOUR
@@ -63,12 +63,15 @@ AT_RISK = 2
 SILENCE = 30 * DAY
 
 OWN_KINDS = frozenset(
-    "contact.started contact.abandoned message.received request.made page.viewed element.clicked form.started "
+    "message.received request.made page.viewed element.clicked form.started "
     "form.failed form.submitted checkout.started search.failed order.placed order.returned repair.opened "
     "survey.answered complaint.filed review.posted purchase.made subscription.renewed subscription.cancelled "
     "account.closed referral.made".split()
 )
 """What customers do themselves; the beginning of an attempt is besides."""
+
+WENT_ON = frozenset("page.viewed element.clicked form.started form.submitted checkout.started order.placed".split())
+"""What a customer does in a shop that works."""
 
 Key = tuple[int, str, str]
 T = TypeVar("T")
@@ -203,12 +206,16 @@ class Contact:
         return [at(p) for p in self.points if p.kind == "contact.transferred"]
 
     @cached_property
+    def resolved(self) -> int | None:
+        """The first `contact.resolved`."""
+        return self._first("contact.resolved")
+
+    @cached_property
     def resolutions(self) -> list[int]:
-        """Each `contact.resolved`; without any its end, if its outcome is `resolved`."""
-        times = [at(p) for p in self.points if p.kind == "contact.resolved"]
-        if not times and self.ended is not None and self._latest("outcome") == "resolved":
-            times = [self.ended]
-        return times
+        """A contact is resolved once, if ever: at its first `contact.resolved`; without one at its end, if its outcome is `resolved`."""
+        if self.resolved is not None:
+            return [self.resolved]
+        return [self.ended] if self.ended is not None and self._latest("outcome") == "resolved" else []
 
     def is_on(self, topic: str | None) -> bool:
         """Whether it is about this topic; before it has a topic or has ended, it is about none."""
@@ -260,6 +267,11 @@ class Trouble:
     def begun_by(self) -> Normal:
         """The touchpoint itself, or the one that began the contact."""
         return self.anchor.begun_by if isinstance(self.anchor, Contact) else self.anchor
+
+    @property
+    def place(self) -> Normal:
+        """That by which it belongs to a journey."""
+        return self.anchor.points[0] if isinstance(self.anchor, Contact) else self.anchor
 
     @property
     def last(self) -> int:
@@ -360,24 +372,21 @@ def journeys_of(points: list[Normal]) -> list[Journey]:
     return found
 
 
-def paired(openings: list[Normal], closings: list[Normal]) -> dict[Key, int]:
-    """Pairs go by `ref`; without one, the earliest unpaired of the same customer and topic (and asset).
+def paired(openings: list[Normal], closings: list[Normal], until: Callable[[Normal], int]) -> dict[Key, int]:
+    """Pairs go by `ref`; without one, the earliest unpaired of the same customer and topic.
 
-    When each opening was closed, by its identity. What comes before its opening closes nothing.
+    When each opening was closed, by its identity. One closing with a `ref` closes all that is open under it. One without
+    closes the earliest of its topic that is open, whether that has a `ref` or not, as long as it can be closed
+    (`until`). What comes before its opening closes nothing; at equal times what opens is first.
     """
     closed: dict[Key, int] = {}
-    for o in openings:
-        if o.ref is not None:
-            times = [at(c) for c in closings if c.ref == o.ref and at(c) >= at(o)]
-            if times:
-                closed[key(o)] = min(times)
     for c in closings:
-        if c.ref is None:
-            for o in openings:
-                same = o.ref is None and o.topic == c.topic and o.asset_id == c.asset_id
-                if same and key(o) not in closed and at(o) <= at(c):
-                    closed[key(o)] = at(c)
-                    break
+        still = [o for o in openings if key(o) not in closed and at(o) <= at(c)]
+        if c.ref is not None:
+            these = [o for o in still if o.ref == c.ref]
+        else:
+            these = [o for o in still if o.topic == c.topic and at(c) <= until(o)][:1]
+        closed |= {key(o): at(c) for o in these}
     return closed
 
 
@@ -418,17 +427,19 @@ def repeat_contact(life: Life) -> list[Trouble]:
 def dropped_call(life: Life) -> list[Trouble]:
     """An answered call ended by the network or the system.
 
-    Warning; error at an inbound voice attempt at most 10 min later. Resolves at a later answered, undropped contact
-    of the customer, or `contact.resolved`.
+    Warning; error at an inbound voice attempt at most 10 min later. Resolves at the end of a later answered, undropped
+    contact of the customer (before that nobody knows that it is undropped), or when any contact is resolved by
+    `contact.resolved`. Later is what began later.
     """
     found = []
     for c in life.contacts:
         if not c.dropped or c.ended is None:
             continue
-        others = [o for o in life.contacts if o is not c and o.start >= c.ended]
-        back = any(o.is_attempt and o.channel == "voice" and o.start <= c.ended + CALL_BACK for o in others)
-        answers = [o.answered for o in others if o.answered is not None and not o.dropped]
-        resolved = [at(p) for p in c.points if p.kind == "contact.resolved"]
+        others = [o for o in life.contacts if o.order > c.order]
+        calls = [o.start for o in others if o.is_attempt and o.channel == "voice"]
+        back = any(c.ended <= start <= c.ended + CALL_BACK for start in calls)
+        answers = [o.ended for o in others if o.answered is not None and o.ended is not None and not o.dropped]
+        resolved = [o.resolved for o in life.contacts if o.resolved is not None]
         found.append(Trouble("dropped_call", c, c.ended, "error" if back else "warning", answers + resolved))
     return found
 
@@ -438,7 +449,7 @@ def agent_disconnect(life: Life) -> list[Trouble]:
 
     Talk under the short-call time opens at its end; longer talk opens at the return on the topic within 1 h (a rule
     of its own, in shadow). Warning; error when the customer returned. Resolves at a later contact on the topic that
-    is resolved.
+    is resolved. Later is what began later.
     """
     found = []
     for c in life.contacts:
@@ -446,8 +457,8 @@ def agent_disconnect(life: Life) -> list[Trouble]:
             continue
         if c.transfers or c.resolutions:
             continue
-        later = [o for o in life.contacts if o is not c and o.start >= c.ended and o.is_on(c.topic)]
-        returns = [o.start for o in later if o.is_attempt and o.start <= c.ended + RETURN]
+        later = [o for o in life.contacts if o.order > c.order and o.is_on(c.topic)]
+        returns = [o.start for o in later if o.is_attempt and c.ended <= o.start <= c.ended + RETURN]
         resolved = [time for o in later for time in o.resolutions]
         if c.talked < SHORT_CALL:
             found.append(Trouble("agent_disconnect", c, c.ended, "error" if returns else "warning", resolved))
@@ -464,15 +475,21 @@ def waited(since: int, end: Normal) -> int:
 def queue_abandoned(life: Life) -> list[Trouble]:
     """`contact.abandoned` after queueing longer than the short-abandon time; callback_accepted does not count.
 
-    Info; warning when the customer's attempt before (at most 7 d) was abandoned too. Resolves when the customer is
-    answered.
+    Info; warning when the customer's attempt before (at most 7 d) was abandoned too, to which a call-back that was
+    accepted does not count either. Resolves when the customer is answered, in whatever contact. The wait runs from the
+    first queueing since the last answer.
     """
     found = []
     for c in life.contacts:
         end = c.abandoned
-        if end is None or c.queued is None or not c.gave_up or waited(c.queued, end) <= SHORT_ABANDON:
+        if end is None or not c.gave_up:
             continue
-        before = [a for a in life.attempts if a.order < c.order]
+        before_end = [p for p in c.points if at(p) <= at(end)]
+        answers = [i for i, p in enumerate(before_end) if p.kind == "contact.answered"]
+        queued = [at(p) for p in before_end[max(answers, default=-1) + 1 :] if p.kind == "contact.queued"]
+        if not queued or waited(queued[0], end) <= SHORT_ABANDON:
+            continue
+        before = [a for a in life.attempts if a.order < c.order] if life.customer_is_known else []
         again = bool(before) and before[-1].gave_up and c.start - before[-1].start <= ABANDONED_BEFORE
         severity = "warning" if again else "info"
         found.append(Trouble("queue_abandoned", c, at(end), severity, life.times("contact.answered")))
@@ -483,7 +500,8 @@ def long_wait(life: Life) -> list[Trouble]:
     """From `contact.queued` (else the start) to the first answer took longer than the channel's limit.
 
     The limit itself is not too long. Warning; error at 5 times the limit. Resolves at the answer, abandonment or
-    end. Where nobody answered it needs a `contact.queued`.
+    end (a refusal, where it has no other), whichever is first. Where nobody answered it needs a `contact.queued`. An answer or abandonment may report the
+    wait itself.
     """
     found = []
     for c in life.contacts:
@@ -491,8 +509,14 @@ def long_wait(life: Life) -> list[Trouble]:
         if limit is None or (c.queued is None and c.answered is None):
             continue
         since = c.start if c.queued is None else c.queued
-        end = next((p for p in c.points if p.kind in WAIT_ENDS), None)
-        wait = life.now - since if end is None else waited(since, end)
+        reported = ("contact.answered", "contact.abandoned")
+        kinds = {*reported, "contact.ended"}
+        if not any(p.kind in ("contact.abandoned", "contact.ended") for p in c.points):
+            kinds.add("contact.refused")
+        end = next((p for p in c.points if p.kind in kinds), None)
+        wait = life.now - since if end is None else at(end) - since
+        if end is not None and end.kind in reported:
+            wait = waited(since, end)
         if wait > limit or (end is None and wait == limit):
             severity = "error" if wait >= WAIT_ERROR * limit else "warning"
             opened = since + limit if end is None else min(since + limit, at(end))
@@ -503,7 +527,8 @@ def long_wait(life: Life) -> list[Trouble]:
 def transfer_loop(life: Life) -> list[Trouble]:
     """The third transfer, or the first return to a queue or agent already visited; equal neighbours collapse.
 
-    Warning; error for a return. Resolves when the contact is resolved.
+    Warning; error for a return. Resolves when the contact is resolved. Its `contact.*` touchpoints alone say where
+    it was.
     """
     found = []
     for c in life.contacts:
@@ -520,7 +545,7 @@ def first_return(contact: Contact, name: str) -> list[int]:
     visited: list[str] = []
     for p in contact.points:
         place: str | None = getattr(p, name)
-        if place is None or visited[-1:] == [place]:
+        if place is None or visited[-1:] == [place] or not p.kind.startswith("contact."):
             continue
         if place in visited:
             return [at(p)]
@@ -555,15 +580,16 @@ def distinct_channels(contacts: list[Contact]) -> int:
 def slow_reply(life: Life) -> list[Trouble]:
     """A turn unanswered at its first message + limit.
 
-    A turn is a run of `message.received` with no `message.sent` that is not `automatic`. After the contact is
-    resolved or the customer ended it, no turn begins. Warning; error at 10 times the limit. Resolves when the
-    company replies.
+    A turn is a run of `message.received` with no `message.sent` that is not `automatic`. After the contact (or a case
+    in it) is resolved or the customer ended it, no turn begins, until it is started again or the case reopened.
+    Warning; error at 10 times the limit. Resolves when the company replies. A reply after the limit has happened: it
+    counts at once.
     """
     found = []
     for c in life.contacts:
         for first, reply in turns(c):
             limit = REPLY_LIMITS.get(first.channel)
-            if limit is None or at(first) + limit > life.now or (reply is not None and reply <= at(first) + limit):
+            if limit is None or at(first) + limit >= (life.now + 1 if reply is None else reply):
                 continue
             waited = (life.now if reply is None else reply) - at(first)
             severity = "error" if waited >= REPLY_ERROR * limit else "warning"
@@ -573,17 +599,22 @@ def slow_reply(life: Life) -> list[Trouble]:
 
 def turns(contact: Contact) -> list[tuple[Normal, int | None]]:
     """The first message of each turn, and when the company replied."""
-    over = contact.resolutions[:1]
-    if contact.ended_by == "customer" and contact.ended is not None:
-        over.append(contact.ended)
     found: list[tuple[Normal, int | None]] = []
     open_turn: Normal | None = None
+    over = False
     for p in contact.points:
         if p.kind == "message.sent" and not p.automatic and open_turn is not None:
             found.append((open_turn, at(p)))
             open_turn = None
-        elif p.kind == "message.received" and open_turn is None and not (over and at(p) > min(over)):
+        elif p.kind == "message.received" and open_turn is None and not over:
             open_turn = p
+        elif p.kind in ("contact.started", "case.reopened"):
+            over = False
+        elif p.kind in ("contact.resolved", "case.resolved"):
+            over = True
+        elif p.kind == "contact.ended":
+            by_outcome = contact.resolved is None and at(p) in contact.resolutions
+            over |= by_outcome or who_ended(p.ended_by, p.reason_code) == "customer"
     return found if open_turn is None else [*found, (open_turn, None)]
 
 
@@ -594,7 +625,7 @@ def broken_promise(life: Life) -> list[Trouble]:
     made is none. Error; resolves when it is kept.
     """
     made = [p for p in life.of("promise.made") if not isinstance(p.due_at, int) or p.due_at >= at(p)]
-    kept = paired(made, life.of("promise.kept"))
+    kept = paired(made, life.of("promise.kept"), lambda p: int(p.due_at or 0) + EXPIRES)
     found = []
     for p in made:
         due, done = p.due_at, kept.get(key(p))
@@ -606,15 +637,16 @@ def broken_promise(life: Life) -> list[Trouble]:
 def reopened_case(life: Life) -> list[Trouble]:
     """For each `case.resolved`: the earliest, within the window, of `case.reopened` or an attempt with its `ref`.
 
-    Without one: on its topic. The anchor is that reopening or attempt. Warning; error the 2nd time. Resolves at the
-    next `case.resolved`.
+    Without one: on its topic. The anchor is that reopening or attempt. Warning; error the 2nd time within 30 d. Resolves
+    at the next `case.resolved` of the case: cases without `ref` are one on each topic, and what has a `ref` is none of
+    them. The attempt in which the case was resolved does not reopen it.
     """
     cases: dict[tuple[str, str | None], list[Normal]] = {}
     for r in life.of("case.resolved"):
         cases.setdefault(("ref", r.ref) if r.ref is not None else ("topic", r.topic), []).append(r)
     found: dict[Key, Trouble] = {}
     for (by, value), resolved in cases.items():
-        again: dict[Key, tuple[Contact | Normal, list[Normal]]] = {}
+        again: dict[Key, Contact | Normal] = {}
         reopenings: list[Contact | Normal] = [p for p in life.of("case.reopened") if getattr(p, by) == value]
         if by == "ref":
             reopenings += [a for a in life.attempts if any(p.ref == value for p in a.points)]
@@ -624,16 +656,15 @@ def reopened_case(life: Life) -> list[Trouble]:
             inside = [
                 (key(start), anchor)
                 for anchor in reopenings
-                if at(r) <= at(start := begin(anchor)) <= at(r) + REOPENED_WINDOW
+                if key(r) < key(start := begin(anchor)) and at(start) <= at(r) + REOPENED_WINDOW
                 if not (isinstance(anchor, Contact) and any(key(p) == key(r) for p in anchor.points))
             ]
             if inside:
                 first, anchor = min(inside, key=lambda pair: pair[0])
-                again.setdefault(first, (anchor, []))[1].append(r)
-        for n, first in enumerate(sorted(again)):
-            anchor, origins = again[first]
-            following = [at(r) for r in resolved if r not in origins]
-            severity = "error" if n else "warning"
+                again[first] = anchor
+        for first, anchor in again.items():
+            following = [at(r) for r in resolved if key(r) > first]
+            severity = "error" if any(o < first and first[0] - o[0] <= EXPIRES for o in again) else "warning"
             if first in found:  # one attempt may reopen several cases
                 following += found[first].resolving
                 severity = "error" if "error" in (severity, found[first].severity) else "warning"
@@ -647,34 +678,36 @@ def begin(anchor: Contact | Normal) -> Normal:
 
 
 def closed_door(life: Life) -> list[Trouble]:
-    """`contact.refused` with reason channel_closed; resolves when the customer is answered on any channel."""
+    """`contact.refused` with reason channel_closed; resolves when the customer is answered on any channel.
+
+    What a person writes is an answer, too.
+    """
+    answered = life.times("contact.answered") + [at(p) for p in life.of("message.sent") if not p.automatic]
     found = []
     for c in life.contacts:
         refused = [at(p) for p in c.points if p.kind == "contact.refused" and p.reason == "channel_closed"]
         if refused:
-            found.append(Trouble("closed_door", c, min(refused), "warning", life.times("contact.answered")))
+            found.append(Trouble("closed_door", c, min(refused), "warning", answered))
     return found
 
 
 def rigid_process(life: Life) -> list[Trouble]:
     """`request.denied` with reason policy, or the third asking of the same `element` in one journey and 7 d.
 
-    An asking is `information.requested` or `identity.verified`. Resolves at `request.granted`, or the journey's end.
+    An asking is `information.requested` or `identity.verified`; those that name no element name the same. Resolves at
+    `request.granted` under its `ref`, or without one on its topic; or at the journey's end.
     """
     anchors = [p for p in life.of("request.denied") if p.reason == "policy"]
-    asked: dict[tuple[int, str], list[Normal]] = {}
+    asked: dict[tuple[int, str | None], list[Normal]] = {}
     for p in life.of("information.requested", "identity.verified"):
-        if p.element is not None:
-            asked.setdefault((id(life.journey(p)), p.element), []).append(p)
+        asked.setdefault((id(life.journey(p)), p.element), []).append(p)
     for members in asked.values():
         anchors += series(members, at, ASKED, ASKED_WINDOW)
     found = []
     for p in anchors:
         journey = life.journey(p)
         granted = [
-            at(g)
-            for g in life.of("request.granted")
-            if (g.ref == p.ref if p.ref is not None else life.journey(g) is journey)
+            at(g) for g in life.of("request.granted") if (g.ref == p.ref if p.ref is not None else g.topic == p.topic)
         ]
         found.append(Trouble("rigid_process", p, at(p), "warning", granted, journey.over_at))
     return found
@@ -684,44 +717,49 @@ def rage_click(life: Life) -> list[Trouble]:
     """A run of clicks on one element, each less than 1,000 ms and 30 px from the one before; the third of the run.
 
     Not again until the run is broken. Info; warning at `form.failed` or `search.failed` at most 60 s later.
-    Resolves when the journey goes on past the element.
+    Resolves when the journey goes on past the element: at the customer's own next step in it, digital or an order,
+    elsewhere or without an element, that is no failure.
     """
     found = []
     run: list[Normal] = []
-    for p in life.of("element.clicked"):
+    for p in filter(is_by_customer, life.of("element.clicked")):
         run = [*run, p] if run and goes_on(run[-1], p) else [p]
         if len(run) != RAGE_CLICKS:
             continue
-        failed = any(at(p) <= time <= at(p) + RAGE_FAILURE for time in life.times("form.failed", "search.failed"))
+        failures = [at(q) for q in life.of("form.failed", "search.failed") if is_by_customer(q)]
+        failed = any(at(p) <= time <= at(p) + RAGE_FAILURE for time in failures)
         past = [
             at(q)
             for q in life.journey(p).points
-            if key(q) > key(p) and q.element != p.element and q.kind not in ("form.failed", "search.failed")
+            if key(q) > key(p) and q.kind in WENT_ON and is_by_customer(q)
+            if q.element != p.element or (q.element is None and q.kind != "element.clicked")
         ]
         found.append(Trouble("rage_click", p, at(p), "warning" if failed else "info", past))
     return found
 
 
 def goes_on(before: Normal, click: Normal) -> bool:
-    """Whether a click goes on with the run of the one before; what is not known proves nothing."""
-    if click.element is None or click.element != before.element:
+    """Whether a click goes on with the run of the one before.
+
+    Clicks that name no element are on the same; those of which no place is known are near each other.
+    """
+    if click.element != before.element or at(click) - at(before) >= RAGE_PAUSE:
         return False
     if click.x is None or click.y is None or before.x is None or before.y is None:
-        return False
-    pixels = abs(click.x - before.x) + abs(click.y - before.y)
-    return pixels < RAGE_PIXELS and at(click) - at(before) < RAGE_PAUSE
+        return True
+    return abs(click.x - before.x) + abs(click.y - before.y) < RAGE_PIXELS
 
 
 def form_struggle(life: Life) -> list[Trouble]:
     """A series of failures of the same form, 3 in 30 min; a submission begins a new one.
 
-    The form is the `ref`, else the `element`. Resolves when it is submitted.
+    The form is the `ref`, else the `element`; those that have neither are one. Resolves when it is submitted.
     """
     found = []
     points = life.of("form.failed", "form.submitted")
-    for form in {p.ref or p.element for p in points} - {None}:
+    for form in {p.ref or p.element for p in points}:
         of_form = [p for p in points if (p.ref or p.element) == form]
-        submitted = [at(p) for p in of_form if p.kind == "form.submitted"]
+        submitted = [p for p in of_form if p.kind == "form.submitted"]
         runs: list[list[Normal]] = [[]]
         for p in of_form:
             if p.kind == "form.submitted":
@@ -730,7 +768,9 @@ def form_struggle(life: Life) -> list[Trouble]:
                 runs[-1].append(p)
         for failures in runs:
             anchors = series(failures, at, STRUGGLES, STRUGGLE_WINDOW)
-            found += [Trouble("form_struggle", p, at(p), "warning", submitted) for p in anchors]
+            for p in anchors:
+                after = [at(q) for q in submitted if key(q) > key(p)]
+                found.append(Trouble("form_struggle", p, at(p), "warning", after))
     return found
 
 
@@ -748,7 +788,7 @@ def checkout_abandoned(life: Life, others: list[Trouble]) -> list[Trouble]:
             continue
         journey = life.journey(p)
         after = any(
-            not o.shadow and o.opened_at <= until and life.journey(o.begun_by) is journey for o in [*others, *quiet]
+            not o.shadow and o.opened_at <= until and life.journey(o.place) is journey for o in [*others, *quiet]
         )
         quiet.append(Trouble("checkout_abandoned", p, until, "warning" if after else "info", orders))
     return quiet
@@ -756,10 +796,11 @@ def checkout_abandoned(life: Life, others: list[Trouble]) -> list[Trouble]:
 
 @dataclass(frozen=True)
 class Repair:
-    """One repair of an asset; `until`: when it ended, else as far as is known."""
+    """One repair of an asset; `until`: when it ended, None if that is not known; `since`: when this life of the asset began."""
 
     opened: Normal
-    until: int
+    until: int | None
+    since: int
 
 
 def lemon(life: Life) -> list[Trouble]:
@@ -767,58 +808,70 @@ def lemon(life: Life) -> list[Trouble]:
 
     It opens at the repair that reaches the limit less one (3 of one fault = `topic`, 5 of any), at 25 days out of
     service (days go on counting while it is in repair), or at more time in repair than in use, from 2 repairs and
-    15 days on. Warning; critical at the limit. Resolves when it is replaced or refunded.
+    15 days on. Warning; critical when a limit is reached while it lasts. Resolves when it is replaced or refunded: with
+    that the asset begins anew, and what is in repair ends. At equal times the repair was first. A repair without topic
+    is of no fault that others could have, but one of any. After 24 months without such a repair there may be another
+    friction. Where no sale is known, it was in use all the 24 months.
     """
-    closed = paired(life.of("repair.opened"), life.of("repair.closed"))
     found = []
-    for asset in {p.asset_id for p in life.of("repair.opened")} - {None}:
-        done = [at(p) for p in life.of("asset.replaced", "order.refunded") if p.asset_id == asset]
-        sold = [at(p) for p in life.of("asset.sold") if p.asset_id == asset]
+    for asset in {p.asset_id for p in life.points} - {None}:
+        of_asset = [p for p in life.points if p.asset_id == asset]
+        opened = [p for p in of_asset if p.kind == "repair.opened"]
+        closed = paired(opened, [p for p in of_asset if p.kind == "repair.closed"], lambda p: at(p) + LEMON_WINDOW)
+        anew = [at(p) for p in of_asset if p.kind in ("asset.replaced", "order.refunded")]
+        sold = [at(p) for p in of_asset if p.kind == "asset.sold"]
         repairs = []
-        for p in life.of("repair.opened"):
-            if p.asset_id == asset:
-                ends = [closed[key(p)]] if key(p) in closed else []
-                ends += [time for time in done if time >= at(p)]
-                repairs.append(Repair(p, min(ends, default=max(life.now, at(p)))))
-        crossings: list[tuple[int, int]] = []
-        critical = False
-        for i, r in enumerate(repairs):
-            within = [x for x in repairs[: i + 1] if at(r.opened) - at(x.opened) <= LEMON_WINDOW]
-            of_fault = sum(x.opened.topic is not None and x.opened.topic == r.opened.topic for x in within)
-            crossings += [(time, -i) for time in lemon_crossings(within, of_fault, sold)]
-            critical |= of_fault >= LEMON_OF_ONE_FAULT or len(within) >= LEMON_OF_ANY
-            critical |= out_of_service(within, r.until) >= LEMON_OUT
-        if crossings and min(crossings)[0] <= life.now:  # before, another repair may still cross earlier
-            opened, i = min(crossings)
-            severity = "critical" if critical else "warning"
-            found.append(Trouble("lemon", repairs[-i].opened, opened, severity, done))
+        for p in opened:
+            ends = [closed[key(p)]] if key(p) in closed else []
+            ends += [time for time in anew if time >= at(p)]
+            repairs.append(Repair(p, min(ends, default=None), max((t for t in anew if t < at(p)), default=0)))
+        crossed: list[Repair] = []
+        for time, r in crossings(repairs, sold, least=True):
+            if not is_certain(r, time, life.now):
+                break  # another repair may still cross earlier
+            first = not any(x.since == r.since and at(x.opened) >= at(r.opened) - LEMON_WINDOW for x in crossed)
+            crossed.append(r)
+            if first:
+                warning = Trouble("lemon", r.opened, time, "warning", anew)
+                over = warning.last if warning.resolved_by_touchpoint is None else warning.resolved_by_touchpoint
+                worst = [
+                    limit
+                    for limit, x in crossings(repairs, sold, least=False)
+                    if x.since == r.since and time <= limit <= over and is_certain(x, limit, life.now)
+                ]
+                found.append(replace(warning, severity="critical") if worst else warning)
     return found
 
 
-def lemon_crossings(repairs: list[Repair], of_fault: int, sold: list[int]) -> list[int]:
-    """When the last of these repairs crosses, for each of the reasons that it does.
+def is_certain(repair: Repair, time: int, now: int) -> bool:
+    """Whether the repair is known to have lasted until then."""
+    return repair.until is not None or time <= max(at(repair.opened), now)
 
-    While it is in repair, time in repair is what it was at the start plus the time since then.
-    """
-    last = repairs[-1]
-    start = at(last.opened)
-    before = out_of_service(repairs[:-1], start)
-    times = []
-    if of_fault >= LEMON_OF_ONE_FAULT - 1 or len(repairs) >= LEMON_OF_ANY - 1:
-        times.append(start)
-    times.append(start + max(0, LEMON_OUT_OPENS - before))
-    if len(repairs) >= 2:
-        since = max((time for time in sold if time <= start), default=at(repairs[0].opened))
-        used = start - max(since, start - LEMON_WINDOW) - before
-        times.append(start + max(0, LEMON_MORE_THAN_USE - before, used - before + 1))
-    return [time for time in times if time <= last.until]
+
+def crossings(repairs: list[Repair], sold: list[int], *, least: bool) -> list[tuple[int, Repair]]:
+    """When each repair crosses a limit, or (`least`) what comes before a limit, if it lasts so long; in order."""
+    found = []
+    for i, r in enumerate(repairs):
+        start, less = at(r.opened), 1 if least else 0
+        within = [x for x in repairs[: i + 1] if x.since == r.since and start - at(x.opened) <= LEMON_WINDOW]
+        of_fault = sum(x.opened.topic is not None and x.opened.topic == r.opened.topic for x in within)
+        out = out_of_service(within, start)
+        times = [start + max(0, (LEMON_OUT_OPENS if least else LEMON_OUT) - out)]
+        if of_fault >= LEMON_OF_ONE_FAULT - less or len(within) >= LEMON_OF_ANY - less:
+            times.append(start)
+        if least and len(within) >= 2:
+            used = start - max([start - LEMON_WINDOW, r.since, *(t for t in sold if t <= start)]) - out
+            times.append(start + max(0, LEMON_MORE_THAN_USE - out, used - out + 1))
+        if r.until is None or min(times) <= r.until:
+            found.append((min(times), i))
+    return [(time, repairs[i]) for time, i in sorted(found)]
 
 
 def out_of_service(repairs: list[Repair], until: int) -> int:
     """How long any of these repairs (in order) was going on until then; days in two repairs count once."""
     total, reached = 0, 0
     for r in repairs:
-        begin, end = max(at(r.opened), reached), min(r.until, until)
+        begin, end = max(at(r.opened), reached), until if r.until is None else min(r.until, until)
         if end > begin:
             total += end - begin
             reached = end
@@ -838,10 +891,10 @@ def is_low_score(point: Normal) -> bool:
     return is_valid_score(point) and (point.score or 0.0) <= DETRACTOR[point.scale or ""]
 
 
-def followed_up(life: Life) -> list[tuple[Normal, int | None]]:
-    """Low scores and complaints, and when each was followed up."""
+def followed_up(life: Life, expires: int) -> list[tuple[Normal, int | None]]:
+    """Low scores and complaints, and when each was followed up; `expires`: how long after it can be."""
     bad = [p for p in life.points if is_low_score(p) or p.kind == "complaint.filed"]
-    done = paired(bad, life.of("feedback.followed_up"))
+    done = paired(bad, life.of("feedback.followed_up"), lambda p: at(p) + expires)
     return [(p, done.get(key(p))) for p in bad]
 
 
@@ -851,10 +904,11 @@ def low_score(life: Life) -> list[Trouble]:
     Resolves at `feedback.followed_up`, or a later score on the same scale above the limit.
     """
     found = []
-    for p, followed in followed_up(life):
+    for p, followed in followed_up(life, EXPIRES):
         if p.kind == "complaint.filed":
             continue
-        better = [at(q) for q in life.points if is_valid_score(q) and q.scale == p.scale and not is_low_score(q)]
+        later = [q for q in life.points if is_valid_score(q) and q.scale == p.scale and at(q) > at(p)]
+        better = [at(q) for q in later if not is_low_score(q)]
         severity = "error" if p.scale == "nps" and (p.score or 0.0) <= NPS_ERROR else "warning"
         found.append(Trouble("low_score", p, at(p), severity, better if followed is None else [*better, followed]))
     return found
@@ -863,7 +917,7 @@ def low_score(life: Life) -> list[Trouble]:
 def unrecovered(life: Life) -> list[Trouble]:
     """No `feedback.followed_up` for a low score or a complaint in 48 h. Error; resolves when it is followed up."""
     found = []
-    for p, followed in followed_up(life):
+    for p, followed in followed_up(life, FOLLOW_UP + EXPIRES):
         until = at(p) + FOLLOW_UP
         if until <= life.now and (followed is None or followed > until):
             found.append(Trouble("unrecovered", p, until, "error", [] if followed is None else [followed]))
@@ -893,14 +947,21 @@ def at_risk(life: Life, others: list[Trouble]) -> list[Trouble]:
     return found
 
 
+def is_by_customer(point: Normal) -> bool:
+    """Whether it came from the customer's side, and from no machine."""
+    return not point.automatic and point.direction != "outbound"
+
+
 def is_own(life: Life, point: Normal) -> bool:
-    """Whether the customer did it: the beginning of an attempt, or what only customers do."""
+    """Whether the customer did it: the beginning of an attempt, or what only customers do.
+
+    What is in a contact that the company began is the company's doing, also the answers.
+    """
     contact = life.contact(point)
-    if contact is not None and contact.is_attempt and key(contact.begun_by) == key(point):
-        return True
-    if point.kind.startswith("contact.") and contact is not None and not contact.inbound:
+    if contact is not None and not contact.inbound:
         return False
-    return point.kind in OWN_KINDS and not point.automatic and point.direction != "outbound"
+    begins = contact is not None and contact.is_attempt and key(contact.begun_by) == key(point)
+    return is_by_customer(point) and (begins or point.kind in OWN_KINDS)
 
 
 FIRST_ORDER: tuple[Callable[[Life], list[Trouble]], ...] = (

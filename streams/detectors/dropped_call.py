@@ -15,7 +15,8 @@ def dropped(contact: Contact) -> bool:
     """Whether an answered call was ended by the network or the system."""
     if contact.answered is None or contact.ended is None or contact.start.channel != "voice":
         return False
-    return who_ended(contact.ended_by, contact.reason_code) in ("network", "system")
+    cut = who_ended(contact.ended_by, contact.reason_code) in ("network", "system")
+    return cut and contact.answered.at <= contact.ended.at
 
 
 def dropped_call(view: View, table: DroppedCall, clock: Clock) -> Iterator[Friction]:

@@ -1,9 +1,10 @@
 """`lemon`: a thing that is repaired again and again, or is hardly ever out of repair.
 
-A repair crosses a limit at the moment from which the repairs of the window before it, itself included, are too
-many (of one fault, which is its topic, or of any), have kept the asset out of service for too long, or have kept it
-longer in repair than it was in use. Days out of service are counted once where repairs overlap; no closing, no end
-of them. What depends on days can be crossed while the repair goes on, and only then.
+A repair crosses a limit at the moment from which the repairs of the window before it, itself included, are too many
+(of one fault, which is its topic, or of any), have kept the asset out of service for too long, or have kept it longer
+in repair than it was in use. A repair without a topic is of no fault that another could share. Days out of service are
+counted once where repairs overlap; no closing, no end of them. What depends on days can be crossed while the repair
+goes on, and only then.
 
 When the asset is replaced or refunded it begins anew: what is in repair then comes to its end, and no repair before
 counts after. At equal times the repair was first.
@@ -12,7 +13,6 @@ counts after. At equal times the repair was first.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -144,7 +144,8 @@ def _crossed(asset: _Asset, repairs: list[_Repair], i: int, rule: Lemon, *, limi
     repair = repairs[i]
     members = repairs[_low(repairs, i, rule) : i + 1]
     less = 0 if limit else 1
-    same = max(Counter(r.entry.topic for r in members).values())
+    fault = repair.entry.topic
+    same = sum(fault is not None and r.entry.topic == fault for r in members)
     for count, most, what in (
         (same, rule.same_fault, "for the same fault"),
         (len(members), rule.any_fault, "in all"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from schemas.times import about
 from streams.friction import Clock, Friction, View, ending
@@ -12,9 +13,9 @@ from streams.rules import LongWait
 def long_wait(view: View, table: LongWait, clock: Clock) -> Iterator[Friction]:
     """Opens when a contact has waited longer than its channel's limit; over when the wait is.
 
-    The wait runs from `contact.queued`. A contact that never queued has waited from its start,
-    but only once it was answered: until then it may well be a machine's, and served by it. Where a calendar is
-    named only open hours count, whatever the report says.
+    The wait runs from `contact.queued` to the answer, the abandonment or the end, whichever is first. A contact that
+    never queued has waited from its start, but only once it was answered: until then it may well be a machine's, and
+    served by it. Where a calendar is named only open hours count, whatever the report says.
     """
     for contact in view.recent(view.reach):
         rule = table.at(contact)
@@ -22,8 +23,9 @@ def long_wait(view: View, table: LongWait, clock: Clock) -> Iterator[Friction]:
         begin = contact.queued or (contact.start if contact.answered else None)
         if limit is None or begin is None:
             continue
-        over = contact.answered or contact.abandoned or contact.ended
-        reason = "answered" if contact.answered else "abandoned" if contact.abandoned else "ended"
+        ends = [e for e in (contact.answered, contact.abandoned, contact.ended) if e is not None]
+        over = min(ends, key=attrgetter("identity"), default=None)
+        reason = "answered" if over is contact.answered else "abandoned" if over is contact.abandoned else "ended"
         late = rule.after(begin.at, limit)
         if over is None:
             if not clock.passed(late):

@@ -15,11 +15,11 @@ def queue_abandoned(view: View, table: QueueAbandoned, clock: Clock) -> Iterator
     """Opens when a queued contact is abandoned after more than `short_abandon`.
 
     A warning when the customer's attempt before was abandoned too; resolved when the customer
-    is answered.
+    is answered, in whatever contact. Who accepted a call-back has not given up.
     """
     for contact in view.recent():
         given_up = contact.abandoned
-        if given_up is None or given_up.reason == "callback_accepted":
+        if given_up is None or _called_back(given_up):
             continue
         queued = _queued(contact, given_up)
         if queued is None:
@@ -32,12 +32,13 @@ def queue_abandoned(view: View, table: QueueAbandoned, clock: Clock) -> Iterator
         again = (
             previous is not None
             and previous.abandoned is not None
+            and not _called_back(previous.abandoned)
             and view.known
             and contact.started_at - previous.started_at <= rule.window
         )
         at = given_up.at
         ends_at = at + rule.expires_after
-        ways = [(c.answered.at, "answered") for c in view.contacts if c.answered]
+        ways = [(e.at, "answered") for e in view.of("contact.answered")]
         resolved_at, reason = ending(at, ends_at, ways, clock)
         yield Friction(
             rule_id="queue_abandoned",
@@ -56,6 +57,10 @@ def queue_abandoned(view: View, table: QueueAbandoned, clock: Clock) -> Iterator
             cause=given_up,
             crossed=1 if again else 0,
         )
+
+
+def _called_back(given_up: Entry) -> bool:
+    return given_up.reason == "callback_accepted"
 
 
 def _queued(contact: Contact, given_up: Entry) -> Entry | None:

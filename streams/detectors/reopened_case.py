@@ -84,15 +84,14 @@ def reopened_case(view: View, table: ReopenedCase, clock: Clock) -> Iterator[Fri
     An attempt counts from its start, although it may name the case later; the contact in which the case was resolved
     is none. What is the return of several resolutions is one friction, told of the latest. An error where the same
     case, one of several, came back before, at most `expires_after` ago: no longer, because what is older is not
-    remembered. Over when it is resolved again.
+    remembered. Over when it is resolved again: under the same `ref`, or as what has none on the same topic.
     """
     resolutions = view.of("case.resolved")
     if not resolutions:
         return
     closed: dict[Case, list[Entry]] = {}
     for e in resolutions:
-        for case in {_case(e), ("topic", e.topic)}:  # what resolves a case without a ref may have one
-            closed.setdefault(case, []).append(e)
+        closed.setdefault(_case(e), []).append(e)
     returns = _returns(view, {_case(e) for e in resolutions})
     found: dict[Identity, dict[Case, tuple[Entry, Return, ReopenedCase]]] = {}
     came_back: dict[Case, set[Identity]] = {}

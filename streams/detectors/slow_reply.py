@@ -16,8 +16,8 @@ def turns(contact: Contact) -> Iterator[tuple[Entry, Entry | None]]:
     """The customer's turns in a conversation: first message, and the reply if there was one.
 
     A turn is a run of messages from the customer; only a reply that no machine sent ends it.
-    None begins after the contact was resolved or the customer ended it ("thanks"), until it
-    is opened again.
+    None begins after the contact (or a case in it) was resolved or the customer ended it
+    ("thanks"), until it is opened again.
     """
     first: Entry | None = None
     over = False
@@ -30,7 +30,7 @@ def turns(contact: Contact) -> Iterator[tuple[Entry, Entry | None]]:
                 first = None
             case "contact.resolved" | "case.resolved":
                 over = True
-            case "contact.ended" if who_ended(e.ended_by, e.reason_code) == "customer":
+            case "contact.ended" if e is contact.resolution or who_ended(e.ended_by, e.reason_code) == "customer":
                 over = True
             case "contact.started" | "case.reopened":
                 over = False

@@ -101,8 +101,9 @@ def test_dropped_call():
     assert look("dropped_call", DROPPED, "30d5m") == ["5m warning 30d5m c1"]
     assert look("dropped_call", DROPPED + "15m contact.started voice contact_id=c2", "1d") == ["5m error open c1"]
     assert look("dropped_call", DROPPED + "15m1us contact.started voice contact_id=c2", "1d") == ["5m warning open c1"]
-    answered = DROPPED + "2h contact.started chat contact_id=c2\n3h contact.answered chat contact_id=c2"
-    assert look("dropped_call", answered, "1d") == ["5m warning 3h c1"]
+    answered = DROPPED + "2h contact.started chat contact_id=c2\n3h contact.answered chat contact_id=c2\n"
+    assert look("dropped_call", answered, "1d") == ["5m warning open c1"]
+    assert look("dropped_call", answered + "4h contact.ended chat contact_id=c2", "1d") == ["5m warning 4h c1"]
     assert look("dropped_call", DROPPED + "3h contact.resolved voice contact_id=c1", "1d") == ["5m warning 3h c1"]
 
 

@@ -25,6 +25,7 @@ STORIES = (
     Told("by the agent", CALL + "3m contact.ended voice - contact=c1 by=agent"),
     Told("nobody knows by whom", CALL + "3m contact.ended voice - contact=c1"),
     Told("never answered", "0m contact.started voice - contact=c1\n3m contact.ended voice - contact=c1 by=network"),
+    Told("ended before it was answered", "0m contact.ended voice - contact=c1 by=network\n1m contact.answered voice - contact=c1"),
     Told("no call", CALL.replace("voice", "chat") + "3m contact.ended chat - contact=c1 by=network"),
     Told("cause 38", _cause("38"), OPEN),
     Told("cause 38 written out", _cause("Q.850:38"), OPEN),

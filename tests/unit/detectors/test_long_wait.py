@@ -31,6 +31,12 @@ STORIES = (
     Told("given up in time, closed later", WAITING + """
          90s contact.abandoned voice - contact=c1
          3m  contact.ended     voice - contact=c1"""),
+    Told("given up in time, answered later", WAITING + """
+         90s contact.abandoned voice - contact=c1
+         9m  contact.answered  voice - contact=c1"""),
+    Told("given up late, answered later", WAITING + """
+         3m contact.abandoned voice - contact=c1
+         9m contact.answered  voice - contact=c1""", ("long_wait warning 2m5s..3m abandoned",)),
     Told("a microsecond before it expires", WAITING, ("long_wait error 2m5s..",), until="30d2m4s999999us"),
     Told("expired", WAITING, ("long_wait error 2m5s..30d2m5s expired",), until="30d2m5s"),
     Told("answered in time after all", WAITING, ("long_wait warning 2m5s..",), until="5m",

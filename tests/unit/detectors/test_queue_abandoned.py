@@ -46,6 +46,9 @@ STORIES = (
          ("queue_abandoned info 12s..",)),
     Told("again", _again("1h", "1h9s"), (ONCE, "queue_abandoned warning 1h9s..")),
     Told("again exactly a week later", _again("7d", "7d9s"), (ONCE, "queue_abandoned warning 7d9s.."), until="7d1h"),
+    Told("again, but before a callback was accepted",
+         _again("1h", "1h9s").replace("16s contact.abandoned voice -", "16s contact.abandoned voice - reason=callback_accepted"),
+         ("queue_abandoned info 1h9s..",)),
     Told("again, a microsecond too late", _again("7d1us", "7d9s"), (ONCE, "queue_abandoned info 7d9s.."),
          until="7d1h"),
     Told("again, but the attempt between was not abandoned", _again("1h", "1h9s") + """
@@ -57,6 +60,9 @@ STORIES = (
     Told("resolved when somebody answers", GAVE_UP + """
          1h   contact.queued   chat - contact=c2
          1h1m contact.answered chat - contact=c2""", ("queue_abandoned info 16s..1h1m answered",)),
+    Told("resolved when somebody answers in a contact that was answered before", """
+         -1h contact.answered chat - contact=c2""" + GAVE_UP + """
+         1h  contact.answered chat - contact=c2""", ("queue_abandoned info 16s..1h answered",)),
     Told("resolved by a call back", GAVE_UP + """
          1h   contact.started  voice - contact=c2 direction=outbound
          1h1m contact.answered voice - contact=c2""", ("queue_abandoned info 16s..1h1m answered",)),

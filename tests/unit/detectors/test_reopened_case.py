@@ -111,8 +111,10 @@ STORIES = (
          ("reopened_case warning 1d..1d resolved",), until="3d"),
     Told("resolved in the call in which it came back", BY_REF + _called("1d", more="ref=k1")
          + "25h case.resolved voice - contact=c9 ref=k1", ("reopened_case warning 1d..1d1h resolved",), until="3d"),
-    Told("without a ref, resolved", BY_TOPIC + "1d case.reopened email billing\n2d case.resolved email billing ref=k7",
+    Told("without a ref, resolved", BY_TOPIC + "1d case.reopened email billing\n2d case.resolved email billing",
          ("reopened_case warning 1d..2d resolved",), until="3d"),
+    Told("without a ref, another is resolved", BY_TOPIC + "1d case.reopened email billing\n"
+         "2d case.resolved email billing ref=k7", OPEN, until="3d"),
     Told("another case is resolved", REOPENED + "2d case.resolved email billing ref=k2", OPEN, until="3d"),
     Told("the contact is resolved, the case is not", BY_REF + _called("1d", more="ref=k1")
          + "25h contact.resolved voice - contact=c9", OPEN, until="3d"),

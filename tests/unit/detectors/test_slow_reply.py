@@ -45,6 +45,9 @@ STORIES = (
     Told("thanks, after the customer ended it", _reply("1m") + """
          2m contact.ended    chat - contact=c1 by=customer
          3m message.received chat - contact=c1"""),
+    Told("thanks, after it ended resolved", _reply("1m") + """
+         2m contact.ended    chat - contact=c1 by=agent outcome=resolved
+         3m message.received chat - contact=c1"""),
     Told("a question after the agent ended it", _reply("1m") + """
          2m contact.ended    chat - contact=c1 by=agent
          3m message.received chat - contact=c1""", ("slow_reply warning 5m..",), until="20m"),
