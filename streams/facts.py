@@ -75,6 +75,7 @@ class Published(msgspec.Struct, array_like=True, gc=False):
     provisional: bool
     rule_id: str
     rule_digest: str
+    table_digest: str
     mode: str
     crossed: float
     replay: bool
@@ -211,7 +212,7 @@ class Facts:
         self._contacts: dict[ContactKey, list[Contact]] = {}
         self._sorted: list[Contact] | None = None
         self._stale: set[ContactKey] = set()
-        self._topics: dict[str | None, list[Contact]] = {}
+        self._topics: dict[str | None, list[Contact]] | None = None
         self._span = 0
         self._kinds: dict[str, list[Entry]] = {}
         self._bodies: dict[str, list[bytes]] = {}
@@ -301,18 +302,15 @@ class Facts:
         found = self._sorted
         if found is None:
             self._stale.clear()
-            self._topics, self._span = {}, 0
+            self._topics, self._span = None, 0
             self._contacts = {key: self._fold(group) for key, group in self.groups().items()}
             self._sorted = found = sorted((c for cs in self._contacts.values() for c in cs), key=_start)
-            for c in found:
-                if c.attempt and c.settled:
-                    self._topics.setdefault(c.topic, []).append(c)
         elif self._stale:
             groups = self.groups()
             for key in self._stale:
                 for c in self._contacts.get(key, ()):
                     del found[bisect_left(found, _start(c), key=_start)]
-                    if c.attempt and c.settled:
+                    if self._topics is not None and c.attempt and c.settled:
                         about = self._topics[c.topic]
                         del about[bisect_left(about, _start(c), key=_start)]
                         if not about:
@@ -320,7 +318,7 @@ class Facts:
                 self._contacts[key] = self._fold(groups[key])
                 for c in self._contacts[key]:
                     insort(found, c, key=_start)
-                    if c.attempt and c.settled:
+                    if self._topics is not None and c.attempt and c.settled:
                         insort(self._topics.setdefault(c.topic, []), c, key=_start)
             self._stale.clear()
         return found
@@ -334,7 +332,12 @@ class Facts:
 
     def by_topic(self) -> dict[str | None, list[Contact]]:
         """The attempts whose topic can be relied on by topic, in order; no topic is a topic of its own."""
-        self.contacts()
+        contacts = self.contacts()
+        if self._topics is None:
+            self._topics = {}
+            for c in contacts:
+                if c.attempt and c.settled:
+                    self._topics.setdefault(c.topic, []).append(c)
         return self._topics
 
     def recent(self, since: int) -> list[Contact]:
@@ -397,6 +400,12 @@ class Facts:
         self._kinds.clear()
         self._bodies.clear()
         self._said.clear()
+
+    def lighten(self) -> None:
+        """Keep no more than what a subject with few entries needs."""
+        self.fold = self.derived_by = self._topics = None
+        self.derived = {}
+        self._kinds.clear()
 
     def refolded(self) -> None:
         """The numbers of journeys in the entries may have changed."""

@@ -396,16 +396,6 @@ class Rules(_Table):
             found[kind] = _digest(found.get(kind, "") + rule.table_digest)
         return found
 
-    @cached_property
-    def digests(self) -> dict[str, frozenset[str]]:
-        """By rule id: the digests under which its frictions are found, overrides included."""
-        found: dict[str, set[str]] = {}
-        for kind in self.named:
-            table, _, inner = kind.partition(".")
-            variants = getattr(self, table).variants
-            found[kind] = {(getattr(v, inner) if inner else v).digest for v in variants}
-        return {kind: frozenset(digests) for kind, digests in found.items()}
-
 
 def default_text() -> str:
     """The rules file that holds every default, with comments."""

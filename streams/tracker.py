@@ -30,7 +30,7 @@ from streams.contacts import ContactKey, contact_key
 from streams.detectors import DETECTORS
 from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
-from streams.facts import MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
+from streams.facts import MANY, MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
 from streams.friction import Clock, Friction, View
 from streams.journeys import EXPLICIT_GAP, Fold, fold_journeys, seal
 from streams.rules import Rules
@@ -43,6 +43,10 @@ CAME_BACK = (DAY, 90 * DAY)
 SEAL_EVERY = DAY
 """How far the sealed part of the journeys may lag: folding what comes is cheap, sealing is not."""
 NOTHING: Mapping[str, int] = {}
+
+
+Saying = tuple[str, str, Published, Friction | None, bool]
+"""Its key, the event's type, what is published, the friction while it is derived, and whether it corrects."""
 
 
 @dataclass
@@ -135,10 +139,14 @@ class Derived:
 
 
 class Tracker:
-    """The thinking, for one set of rules and one generation. Pure: holds no facts."""
+    """The thinking, for one set of rules and one generation. Pure: holds no facts.
 
-    def __init__(self, rules: Rules, generation: int = 1) -> None:
-        self.rules, self.generation = rules, generation
+    many: from so many entries of a subject on, what was folded and derived is kept beside them from look to look; for
+    fewer it would take more room than it saves time.
+    """
+
+    def __init__(self, rules: Rules, generation: int = 1, many: int = MANY) -> None:
+        self.rules, self.generation, self.many = rules, generation, many
         self._detectors = [(d, getattr(rules, d.kind), d.span(rules), d.worse(rules)) for d in DETECTORS]
         self._cools = any(v.cool_down for kind, rule in rules.named.items() if "." not in kind for v in rule.variants)
         time = rules.time
@@ -237,7 +245,7 @@ class Tracker:
         are; what they find before is history. Changes `facts`.
         """
         clock = Clock(now)
-        retired = clock.passed(self.retires(facts))
+        retired = now >= self.retires(facts)
         gap = self.rules.time.inactivity_gap
         if facts.newest - self.slack > facts.sealed_to + SEAL_EVERY:
             seal(facts, gap, facts.newest - self.slack)
@@ -245,16 +253,19 @@ class Tracker:
         derived = self.derive(facts, clock, fold)
         look = Look([], [], [], None, NEVER)
         self._diff_frictions(facts, derived, fold, clock, recorded_at, since, look)
-        self._diff_journeys(facts, derived, fold, clock, settle or retired, look)
+        self._diff_journeys(facts, derived, fold, clock, settle or retired, recorded_at, look)
         if retired:
             return look
         floors = facts.floors
         self.forget(facts, derived)
+        clock.due = min(clock.due, max(self.retires(facts), now + 1))
         look.packed = self._pack(facts, derived, clock.due)
         if facts.capped and facts.floors != floors:  # what was cut off is over, and need not be remembered
             self._diff_frictions(facts, self.derive(facts, clock), fold, clock, recorded_at, since, look)
             facts.published = self._above(facts)
             look.packed = facts.pack(clock.due)
+        if facts.size < self.many:
+            facts.lighten()
         look.due = clock.due
         return look
 
@@ -279,7 +290,7 @@ class Tracker:
         since: Mapping[str, int],
         look: Look,
     ) -> None:
-        said: list[tuple[str, str, Published, Friction | None, bool]] = []
+        said: list[Saying] = []
         published = facts.published
         # Where a contact's id comes again after 30 days, the friction's id is the later contact's.
         keyed = {_key(kind, f): (kind, f) for kind, f in sorted(derived.fresh, key=_opened)}
@@ -305,7 +316,11 @@ class Tracker:
         said.sort(key=lambda x: (x[2].state != "open", x[2].opened_at, x[0]))
         if self._cools:
             said += self._cool_down(published, keyed, {key for key, *_ in said}, clock)
-        alive = published.values() if said else ()
+        self._say(facts, said, recorded_at, look)
+        facts.unsaid = False
+
+    def _say(self, facts: Facts, said: list[Saying], recorded_at: int, look: Look) -> None:
+        alive = facts.published.values() if said else ()
         going_on = Counter(_incident(p) for p in alive if p.state == "open" and p.mode == "live")
         for _, what, p, f, corrected in said:
             group = going_on[_incident(p)]
@@ -313,7 +328,6 @@ class Tracker:
                 friction_event(facts.subject, what, p, f, group, corrected, recorded_at, self.generation)
             )
             look.kinds.append((p.kind, what, p.severity))
-        facts.unsaid = False
 
     def _unchanged(self, p: Published, f: Friction) -> bool:
         return (
@@ -353,6 +367,7 @@ class Tracker:
             provisional=f.resolved_at is None,
             rule_id=f.rule_id,
             rule_digest=rule.digest,
+            table_digest=self.rules.table_digests[kind],
             mode=rule.mode,
             crossed=f.crossed,
             replay=f.cause.replay or max(f.opened_at, f.cause.at) < known_since,
@@ -374,12 +389,12 @@ class Tracker:
 
     def _cool_down(
         self, published: dict[str, Published], keyed: dict[str, tuple[str, Friction]], said: set[str], clock: Clock
-    ) -> list[tuple[str, str, Published, Friction | None, bool]]:
+    ) -> list[Saying]:
         """Hold back what opened too soon after the last notification of its incident; tell it when that time is over."""
         told: dict[tuple[str, str], int] = {}
         for p in published.values():
             told[_incident(p)] = max(told.get(_incident(p), 0), p.notified)
-        late: list[tuple[str, str, Published, Friction | None, bool]] = []
+        late: list[Saying] = []
         for key, p in sorted(published.items(), key=lambda x: x[1].opened_at):
             if p.state != "open" or p.mode != "live" or p.replay or key not in keyed:
                 continue
@@ -409,7 +424,7 @@ class Tracker:
         frozen = before.opened_at < self._lines(facts.floors)[before.kind]
         if frozen or facts.capped:  # what the cap cut off may have been what it needs
             return self._ended(facts, before, "forgotten") if before.state == "open" else None
-        if before.rule_digest in self.rules.digests.get(before.rule_id, ()):
+        if before.table_digest == self.rules.table_digests[before.kind]:
             return msgspec.structs.replace(
                 before,
                 revision=before.revision + 1,
@@ -442,6 +457,7 @@ class Tracker:
         fold: Fold,
         clock: Clock,
         settle: bool,
+        recorded_at: int,
         look: Look,
     ) -> None:
         journeys = dict(fold.journeys)
@@ -482,6 +498,7 @@ class Tracker:
                 gone = Journey(0, name, None, mark.start, mark.end, 0, 0, mark.channel, mark.channel)
                 value = journey_snapshot(facts, gone, self.generation, mark.revision, False, "merged", into)
                 look.journeys.append((name, value))
+                self._say(facts, list(_moved(facts, derived, name, into)), recorded_at, look)
 
     # -- forget
 
@@ -522,10 +539,15 @@ class Tracker:
             for e in all_entries(facts):
                 if e.ref is not None:
                     paired[e.ref] = max(paired.get(e.ref, 0), _lives_to(e))
-            for opener, closer in self._pairs(facts):
+            pairs = list(self._pairs(facts))
+            for opener, closer in pairs:
                 named = max(paired.get(opener.ref or "", 0), paired.get(closer.ref or "", 0))
                 if max(_lives_to(opener), closer.at, named) >= floors.get(family_of(opener.kind), 0):
                     kept.update((opener.identity, closer.identity))
+            size = -1
+            while size != len(kept):  # what one half is kept for keeps the other
+                size = len(kept)
+                kept.update(e.identity for pair in pairs if any(e.identity in kept for e in pair) for e in pair)
         cut: set[ContactKey | None] = set()
         if not together:  # the rest of a contact would tell another story than the whole
             cut = {contact_key(e) for f, entries in facts.entries.items() for e in entries if e.at < floors.get(f, 0)}
@@ -616,6 +638,18 @@ def _add(journey: Journey, tally: Tally) -> None:
     journey.first_trouble = min(journey.first_trouble or NEVER, tally.first)
     if tally.last >= journey.trouble:
         journey.trouble, journey.trouble_topic = tally.last, tally.topic
+
+
+def _moved(facts: Facts, derived: Derived, journey_id: str, into: str | None) -> Iterator[Saying]:
+    """The frictions of a journey that another took in, each told again with where it is now."""
+    if into is None or all(p.journey_id != journey_id for p in facts.published.values()):
+        return
+    for kind, f in derived:
+        key = _key(kind, f)
+        p = facts.published.get(key)
+        if p is not None and p.journey_id == journey_id:
+            p = facts.published[key] = msgspec.structs.replace(p, journey_id=into, revision=p.revision + 1)
+            yield key, "updated", p, f, False
 
 
 def _came_back(journey: Journey, before: Journey) -> bool:

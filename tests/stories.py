@@ -106,12 +106,13 @@ def entries(text: str) -> list[Entry]:
 
 @dataclass
 class Desk:
-    """One customer's facts, and all that was said about them. `now` is the watermark."""
+    """One customer's facts, and all that was said about them. `now` is the watermark; `many` as the tracker has it."""
 
     rules: Rules = DEFAULTS
     customer: str | None = "maria"
     subject: str = "maria"
     now: int = MONDAY
+    many: int = 0
     facts: Facts | None = None
     packed: bytes | None = None
     last: Look | None = None
@@ -136,7 +137,7 @@ class Desk:
         if self.facts is None:
             return []
         if self._tracker is None or self._tracker.rules is not self.rules:
-            self._tracker = Tracker(self.rules)
+            self._tracker = Tracker(self.rules, many=self.many)
         self.last = self._tracker.look(self.facts, self.now, self.now, settle)
         self.packed = self.last.packed
         if self.packed is None:
@@ -158,7 +159,7 @@ class Desk:
         assert before is None or data["revision"] > before["revision"], (before, data)
         if event["type"] == "volvere.friction.updated":
             assert before is not None, f"updated before it was opened: {data}"
-            told = [*CLAIMED, "rule", "suppressed"]
+            told = [*CLAIMED, "rule", "suppressed", "journey_id"]
             assert [before[name] for name in told] != [data[name] for name in told], f"nothing new: {data}"
         if event["type"] == "volvere.friction.retracted":
             assert before is not None and data["state"] == "retracted"

@@ -45,7 +45,7 @@ app = typer.Typer(
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check Kafka's topics.")
 rules_app = typer.Typer(no_args_is_help=True, help="See, check, explain and try the rules: what counts as friction.")
 worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGTERM or Ctrl-C.")
-bench_app = typer.Typer(no_args_is_help=True, help="Measure on this machine, against a real Kafka.")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(rules_app, name="rules")
 app.add_typer(worker_app, name="worker")
@@ -509,6 +509,17 @@ def bench_track(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, custo
     settings = _outside(load(kafka=kafka), "bench track")
     worker.set_up_logging(settings, "error")
     bench.track(settings, touchpoints, customers)
+
+
+@bench_app.command("kernel")
+def bench_kernel() -> None:
+    """The thinking alone, in this process: one more touchpoint for a customer with 10 and with 500 remembered, microseconds.
+
+    `volvere bench kernel`
+    """
+    from volvere import bench
+
+    bench.kernel()
 
 
 @bench_app.command("store")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from schemas.times import DAY, FUTURE_TOLERANCE, HOUR, MINUTE, SECOND, parse_time
 from schemas.touchpoint import Normal
 from streams.contacts import CONTACT_SPAN
-from streams.facts import MAX_ENTRIES, MAX_PACKED, Facts, all_entries, unpack
+from streams.facts import MANY, MAX_ENTRIES, MAX_PACKED, Facts, all_entries, unpack
 from streams.friction import Clock, Friction
 from streams.rules import Rules, parse_rules
 from streams.tracker import Tracker
@@ -101,7 +101,7 @@ class Delivery:
             key=lambda x: x[0],
         )
         looks, fires, restarts = (dice.choice((0.0, 0.3, 1.0)) for _ in range(3))
-        desk = Desk(self.rules, now=touchpoints[0].occurred_at - time.disorder)
+        desk = Desk(self.rules, now=touchpoints[0].occurred_at - time.disorder, many=dice.choice((0, MANY)))
         accepted = []
         due = None
         for arrived, t in arrivals:
