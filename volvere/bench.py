@@ -181,7 +181,7 @@ LIVES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
         ("contact.answered", {"agent_id": "a"}),
         ("contact.ended", {"ended_by": "customer"}),
     ),
-    "message": (("message.received", {}), ("message.sent", {"agent_id": "a"})),
+    "message": (("message.received", {}), ("message.sent", {"agent_id": "a"})) * 3,
     "process": (("request.made", {}), ("information.requested", {"element": "id"}), ("request.granted", {})),
     "digital": (("page.viewed", {"element": "home"}), ("element.clicked", {"element": "buy", "x": 1.0, "y": 1.0})),
     "feedback": (("survey.sent", {}), ("survey.answered", {"score": 9.0, "scale": "nps"})),
