@@ -32,9 +32,9 @@ STORIES = (
     *(Told(f"cause {code} is normal", _cause(code, "network")) for code in ("16", "17", "Q.850:31")),
     *(Told(f"cause {code} proves nothing", _cause(code)) for code in ("0", "127", "hung_up", "999")),
     *(Told(f"cause {code} does not excuse", _cause(code, "network"), OPEN) for code in ("0", "127", "line_lost")),
-    Told("called again just in time", DROPPED + "13m contact.started voice delivery contact=c2",
+    Told("called again exactly in time", DROPPED + "13m contact.started voice delivery contact=c2",
          ("dropped_call error 3m..",)),
-    Told("called again too late", DROPPED + "13m1us contact.started voice billing contact=c2", OPEN),
+    Told("called again just too late", DROPPED + "13m1us contact.started voice billing contact=c2", OPEN),
     Told("called again at the same moment", DROPPED + "3m contact.started voice billing contact=c2",
          ("dropped_call error 3m..",)),
     Told("the company called back", DROPPED + "4m contact.started voice - contact=c2 direction=outbound", OPEN),
@@ -64,6 +64,10 @@ STORIES = (
          then=("dropped_call error 3m..",)),
     Told("another patience", DROPPED + "13m contact.started voice billing contact=c2", OPEN,
          rules='dropped_call.call_back = "9m"'),
+    Told("another patience on the topic", DROPPED + "13m contact.started voice delivery contact=c2", OPEN,
+         rules='dropped_call.override = [{ topic = "billing", call_back = "9m" }]'),
+    Told("another patience on the topic of the call back", DROPPED + "13m contact.started voice delivery contact=c2",
+         ("dropped_call error 3m..",), rules='dropped_call.override = [{ topic = "delivery", call_back = "9m" }]'),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ The stories come from `STORIES` in test_<kind>.py; a detector without such a fil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import permutations
@@ -14,6 +15,7 @@ import pytest
 
 from schemas.times import DAY
 from streams.detectors import DETECTORS
+from streams.friction import BY_TIME
 from tests.stories import Desk, Told, at, offset, play, story
 
 STORIES = [(d.kind, told) for d in DETECTORS for told in import_module(f"tests.unit.detectors.test_{d.kind}").STORIES]
@@ -121,15 +123,17 @@ def test_hurting_switched_off(kind: str, told: Told) -> None:
 
 
 def test_hurting_forgotten(kind: str, told: Told) -> None:
-    """A year of other touchpoints later what was said still stands: ended, never retracted, and out of memory."""
+    """Years of other touchpoints later what was said still stands: ended, never retracted, and out of memory."""
     desk = play(told.text, told.until, told.rules)
     before = {d["friction_id"]: d for d in desk.standing if d["kind"] == kind}
     start = max(at(told.until), *(t.occurred_at for t in story(told.text)))
-    for day in range(1, 366, 7):
+    dice = Random(told.name)
+    years = 6 if kind == "lemon" else 1  # it lives for two, and looks back for two
+    for day in range(1, years * 366, years * 7):
         now = start + day * DAY
         desk.tell(story(f"{offset(now)} page.viewed web - id=page{day}"))
         desk.look(now)
-        if day % 2:
+        if dice.random() < 0.5:
             desk.restart()
     after = {d["friction_id"]: d for d in desk.standing if d["kind"] == kind}
     assert not any(type_.endswith("retracted") for type_ in desk.types)
@@ -143,11 +147,65 @@ def test_hurting_forgotten(kind: str, told: Told) -> None:
     assert desk.facts is not None and not desk.facts.published
 
 
+NO_THRESHOLD = {"closed_door": "a door is closed or it is not"}
+NO_CLOCK = {
+    "repeat_contact": "opens at a contact",
+    "dropped_call": "opens at the end of a call",
+    "agent_disconnect": "opens at the end of a call, or at the return",
+    "queue_abandoned": "opens when somebody hangs up",
+    "transfer_loop": "opens at a transfer or a return",
+    "channel_hop": "opens at a contact",
+    "reopened_case": "opens at the reopening",
+    "closed_door": "opens at the refusal",
+    "rigid_process": "opens at the denial or the asking",
+    "rage_click": "opens at a click",
+    "form_struggle": "opens at a failure",
+    "low_score": "opens at the answer",
+}
+"""What opens at a touchpoint: time alone opens none, and makes none worse."""
+
+
+def _ends(told: Told) -> set[str]:
+    """The last words of its rows: why what is over ended."""
+    rows = [row.removesuffix(" shadow") for row in told.expect]
+    return {row.split()[-1] for row in rows if not row.endswith("..")}
+
+
+def _a_moment_later(stories: list[Told]) -> Iterator[tuple[Told, Told]]:
+    """The pairs of a story and the same one at a watermark that is one microsecond later, where that is told otherwise."""
+    for one in stories:
+        for other in stories:
+            same = (one.text, one.rules) == (other.text, other.rules)
+            if same and at(other.until) - at(one.until) == 1 and one.expect != other.expect:
+                yield one, other
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_file_tells_what_is_asked(kind: str) -> None:
-    """A detector's file has a hurting story, near misses, late evidence, expiry and another threshold."""
+    """Who adds a detector, or takes a story away, hears what is not told of it any more."""
     stories = KINDS[kind]
-    assert any(s.expect for s in stories) and any(not s.expect for s in stories)
-    assert any(s.then == () for s in stories), "a retraction"
-    assert any("expired" in row for s in stories for row in s.expect), "an expiry"
-    assert any(s.rules for s in stories), "another threshold"
+    plain = [told for told in stories if not told.rules]
+    names = [told.name for told in plain]
+    opened, ended = set(), set()
+    for before, after in _a_moment_later(stories):
+        (ended if _ends(after) - _ends(before) else opened).add(after.name)
+    asked = {
+        "one that hurts": any(told.expect for told in plain),
+        "one that does not": any(not told.expect for told in plain),
+        "just under or over": kind in NO_THRESHOLD or any(re.search(r"\bjust\b|microsecond", name) for name in names),
+        "exactly on": kind in NO_THRESHOLD or any(re.search(r"\bexactly\b|the clock", name) for name in names),
+        "the clock, a microsecond before and on time": kind in NO_CLOCK or bool(opened),
+        "put right by somebody": any(_ends(told) - BY_TIME for told in stories),
+        "taken back by late evidence": any(told.then == () for told in stories),
+        "expired": any("expired" in _ends(told) for told in stories),
+        "expired, and not a microsecond before": bool(ended),
+        "another threshold": kind in NO_THRESHOLD or any(_differs(told) for told in stories),
+        "an override": any(f"{kind}.override" in told.rules for told in stories),
+    }
+    assert [what for what, is_told in asked.items() if not is_told] == []
+    assert not (kind in NO_CLOCK and opened), "it has a clock after all"
+
+
+def _differs(told: Told) -> bool:
+    """Whether its rules have another threshold, not only another mode, life or place."""
+    return any(not re.search(r"\.(override|mode|expires_after)\b", line) for line in told.rules.splitlines() if line)

@@ -63,6 +63,11 @@ STORIES = (
     Told("a channel without a limit", "0m contact.queued email - contact=c1", until="9d"),
     Told("another limit", WAITING + "31s contact.answered voice - contact=c1",
          ("long_wait warning 20s..31s answered",), rules='long_wait.limits.voice = "15s"'),
+    Told("another limit for the queue", WAITING + "31s contact.answered voice - contact=c1",
+         ("long_wait warning 20s..31s answered",),
+         rules='long_wait.override = [{ queue = "invoices", limits.voice = "15s" }]'),
+    Told("another limit for another queue", WAITING + "31s contact.answered voice - contact=c1",
+         rules='long_wait.override = [{ queue = "vip", limits.voice = "15s" }]'),
     Told("two contacts", """
          0m contact.queued   voice - contact=c1
          1m contact.queued   chat  - contact=c2

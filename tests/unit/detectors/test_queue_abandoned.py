@@ -86,6 +86,10 @@ STORIES = (
          rules='queue_abandoned.short_abandon = "1s"'),
     Told("another window", _again("1h", "1h9s"), (ONCE, "queue_abandoned info 1h9s.."),
          rules='queue_abandoned.window = "59m"'),
+    Told("another limit for the queue", GAVE_UP,
+         rules='queue_abandoned.override = [{ queue = "invoices", short_abandon = "6s" }]'),
+    Told("another limit for another queue", GAVE_UP, (ONCE,),
+         rules='queue_abandoned.override = [{ queue = "vip", short_abandon = "6s" }]'),
 )  # fmt: skip
 
 

@@ -66,6 +66,12 @@ STORIES = (
     Told("another window", _second("1d1us"), until="2d", rules='repeat_contact.window = "1d"'),
     Told("another number", _second("1d"), ("repeat_contact error 1d..",), until="2d",
          rules="repeat_contact.error_from = 2"),
+    Told("another window for the topic", _second("1d1us"), until="2d",
+         rules='repeat_contact.override = [{ topic = "billing", window = "1d" }]'),
+    Told("another window for another topic", _second("1d1us"), ("repeat_contact warning 1d1us..",), until="2d",
+         rules='repeat_contact.override = [{ topic = "delivery", window = "1d" }]'),
+    Told("another window for the channel of the first attempt", _second("1d1us"), ("repeat_contact warning 1d1us..",),
+         until="2d", rules='repeat_contact.override = [{ channel = "voice", window = "1d" }]'),
 )  # fmt: skip
 
 

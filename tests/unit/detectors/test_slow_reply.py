@@ -70,6 +70,10 @@ STORIES = (
          rules='slow_reply.limits.chat = "30s"'),
     Told("a limit for another channel", ASKED.replace("chat", "letter"), ("slow_reply warning 3d..",), until="4d",
          rules='slow_reply.limits.letter = "3d"'),
+    Told("another limit on the topic", _reply("1m"), ("slow_reply warning 30s..1m replied",),
+         rules='slow_reply.override = [{ topic = "billing", limits.chat = "30s" }]'),
+    Told("another limit on another topic", _reply("1m"),
+         rules='slow_reply.override = [{ topic = "delivery", limits.chat = "30s" }]'),
 )  # fmt: skip
 
 
