@@ -24,7 +24,7 @@ def closed_door(view: View, table: ClosedDoor, clock: Clock) -> Iterator[Frictio
         refused = next(
             (e for e in contact.entries if e.kind == "contact.refused" and e.reason == "channel_closed"), None
         )
-        if refused is None:
+        if refused is None or refused.at < view.since:
             continue
         rule, at = table.at(contact), refused.at
         ends_at = at + rule.expires_after

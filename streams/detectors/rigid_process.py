@@ -23,11 +23,13 @@ def rigid_process(view: View, table: RigidProcess, clock: Clock) -> Iterator[Fri
     """
     grants: list[Entry] | None = None
     for evidence, observed, threshold, summary in (*_denials(view), *_askings(view, table)):
+        anchor = evidence[-1][1]
+        at = anchor.at
+        if at < view.since:
+            continue
         if grants is None:
             grants = view.of("request.granted")
-        anchor = evidence[-1][1]
         rule = table.at(anchor)
-        at = anchor.at
         ends_at = at + rule.expires_after
         journey = view.journey(anchor)
         # Not in `ends_at`: the end of a journey moves with every touchpoint, and would be news each time.
