@@ -307,22 +307,34 @@ def customer(
 
 @app.command()
 def demo(
+    check: Annotated[bool, typer.Option("--check", help="hold every friction to the truth, in a large company")] = False,
     seed: Annotated[int, typer.Option(help="the same seed is the same company")] = 7,
-    customers: Annotated[int, typer.Option(min=100, help="how many customers")] = 400,
-    days: Annotated[int, typer.Option(min=9, help="how many days")] = 10,
-    seconds: Annotated[float, typer.Option(min=0, help="how long to spread the feeding over")] = 12.0,
+    customers: Annotated[
+        int | None, typer.Option(min=100, help="how many customers [default: 400; with --check 20000]")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=9, help="how many days [default: 10; with --check 60]")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="how long to spread the feeding over; with --check no time is lost")
+    ] = 12.0,
 ) -> None:
     """Show the main job at work: a simulated company, its frictions live, its truth, three questions.
 
     Everything is embedded and thrown away at the end. Exit code 1 if a planted trouble was not found, or a
-    near miss was.
+    near miss was. With --check the company is large, and besides the plan an oracle that knows the definitions
+    alone judges each friction (from a checkout: it is a part of the tests). Exit code 1 at any disagreement.
 
-    `volvere demo` · `volvere demo --seed 3 --customers 1000 --seconds 30`
+    `volvere demo` · `volvere demo --seed 3 --customers 1000 --seconds 30` · `volvere demo --check`
     """
-    from volvere.demo import demo as show_it
-
     worker.set_up_logging(load(), "error")
-    if not _loop(show_it(seed, customers, days, seconds)):
+    if check:
+        from volvere.check import check as judge
+
+        good = _loop(judge(seed, customers or 20_000, days or 60))
+    else:
+        from volvere.demo import demo as show_it
+
+        good = _loop(show_it(seed, customers or 400, days or 10, seconds))
+    if not good:
         raise typer.Exit(1)
 
 

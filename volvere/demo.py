@@ -7,6 +7,7 @@ import contextlib
 import tempfile
 from collections import Counter
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from clickhouse_connect.driver import Client
@@ -17,6 +18,7 @@ from schemas.errors import REASONS
 from schemas.times import DAY, HOUR
 from schemas.touchpoint import subject_of
 from sinks.clickhouse import query
+from volvere.check import truth
 from volvere.files import Record
 from volvere.run import run
 from volvere.settings import load
@@ -102,25 +104,20 @@ async def _watch(bootstrap: str) -> None:
 def _truth(client: Client, planted: list[Planted]) -> bool:
     """The planted troubles beside the found ones."""
     _, rows = query(client, "SELECT toString(friction_id), kind FROM volvere.frictions")
-    found = {str(row[0]) for row in rows}
-    kinds = Counter(str(row[1]) for row in rows)
+    kinds = Counter(str(kind) for _, kind in rows)
     table = Table(
         "kind", "planted", "found", "near misses", "silent", "found besides", header_style="bold", title="Ground truth"
     )
     good = True
-    for kind in sorted({p.kind for p in planted}):
-        troubles = [p for p in planted if p.kind == kind and not p.near_miss]
-        misses = [p for p in planted if p.kind == kind and p.near_miss]
-        hit = sum(str(p.friction_id) in found for p in troubles)
-        silent = sum(str(p.friction_id) not in found for p in misses)
-        good &= hit == len(troubles) and silent == len(misses)
+    for kind, t in truth(planted, (UUID(str(name)) for name, _ in rows)).items():
+        good &= t.found == t.planted and t.silent == t.near_misses
         table.add_row(
             kind,
-            str(len(troubles)),
-            f"[{'green' if hit == len(troubles) else 'red'}]{hit}",
-            str(len(misses)),
-            f"[{'green' if silent == len(misses) else 'red'}]{silent}",
-            str(kinds[kind] - hit),
+            str(t.planted),
+            f"[{'green' if t.found == t.planted else 'red'}]{t.found}",
+            str(t.near_misses),
+            f"[{'green' if t.silent == t.near_misses else 'red'}]{t.silent}",
+            str(kinds[kind] - t.found),
         )
     for column in table.columns[1:]:
         column.justify = "right"
