@@ -98,19 +98,27 @@ class View:
         return found[0] if len(found) == 1 else sorted((e for entries in found for e in entries), key=_identity)
 
     def own(self) -> list[Entry]:
-        """What the customer did, in order of identity, from the last of it before `since` on."""
+        """What the customer did, in order of identity, from the last of it before `since` on.
+
+        It is what only customers do, or the beginning of an attempt.
+        """
         found: list[Entry] = []
-        for entries in self._facts.entries.values():
-            for e in reversed(entries):
-                if not e.cancelled and self._did(e):
-                    found.append(e)
-                    if e.at < self.since:
-                        break
+        if self.since:
+            for entries in self._facts.entries.values():
+                for e in reversed(entries):
+                    if not e.cancelled and self._did(e):
+                        found.append(e)
+                        if e.at < self.since:
+                            break
+        else:
+            begun = {id(c.start) for c in self.contacts if c.attempt and not c.start.automatic}
+            called = {id(e) for c in self.contacts if c.start.direction == "outbound" for e in c.entries}
+            for entries in self._facts.entries.values():
+                found += [e for e in entries if id(e) in begun or (e.own and not e.cancelled and id(e) not in called)]
         found.sort(key=_identity)
         return found[max(bisect_left(found, self.since, key=_at) - 1, 0) :]
 
     def _did(self, entry: Entry) -> bool:
-        """Whether the customer did it: what only customers do, or the beginning of an attempt."""
         contact = self._facts.contact_of(entry)
         if contact is None:
             return entry.own

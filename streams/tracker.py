@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -31,7 +32,7 @@ from streams.detectors import DETECTORS
 from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
 from streams.facts import MANY, MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
-from streams.friction import Clock, Friction, View
+from streams.friction import Clock, Detector, Friction, View
 from streams.journeys import EXPLICIT_GAP, Fold, fold_journeys, seal
 from streams.rules import Rules
 
@@ -147,7 +148,10 @@ class Tracker:
 
     def __init__(self, rules: Rules, generation: int = 1, many: int = MANY) -> None:
         self.rules, self.generation, self.many = rules, generation, many
-        self._detectors = [(d, getattr(rules, d.kind), d.span(rules), d.worse(rules)) for d in DETECTORS]
+        self._detectors: list[tuple[Detector, Any, int, int]] = [
+            (d, getattr(rules, d.kind), d.span(rules), d.worse(rules)) for d in DETECTORS
+        ]
+        self._by_families: dict[frozenset[str], list[tuple[Detector, Any, int, int]]] = {}
         self._cools = any(v.cool_down for kind, rule in rules.named.items() if "." not in kind for v in rule.variants)
         time = rules.time
         self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
@@ -174,23 +178,43 @@ class Tracker:
         """
         gap = self.rules.time.inactivity_gap
         view = View(facts, fold or fold_journeys(facts, gap), gap)
+        lines = self._lines(facts.floors) if facts.floors else NOTHING
+        if facts.derived_by is not self and facts.size < self.many:
+            return self._derive_all(facts, view, clock, lines)
+        return self._derive_changed(facts, view, clock, lines)
+
+    def _derive_all(self, facts: Facts, view: View, clock: Clock, lines: Mapping[str, int]) -> Derived:
+        derived = Derived(True, {}, [], [])
+        for d, rule, span, tail in self._reading(facts):
+            view.reach, line = span, lines.get(d.kind, 0)
+            fresh = [f for f in d.detect(view, rule, clock) if f.opened_at >= line and f.rule.mode != "off"]
+            if fresh:
+                found = derived.found[d.kind] = Found()
+                found.renew(0, sorted(fresh, key=_opened_at), tail)
+                derived.fresh += [(d.kind, f) for f in fresh]
+                if not d.second:
+                    view.first.append(found.frictions)
+        return derived
+
+    def _derive_changed(self, facts: Facts, view: View, clock: Clock, lines: Mapping[str, int]) -> Derived:
         whole = facts.derived_by is not self or facts.unsaid
         if facts.derived_by is not self:
             facts.derived_by, facts.derived = self, {}
         facts.unsaid = True
-        families, changed, known = facts.entries.keys(), facts.changed, facts.derived
+        changed, known = facts.changed, facts.derived
         facts.changed = {}
         anywhere = min(changed.values(), default=NEVER)
-        lines = self._lines(facts.floors) if facts.floors else None
+        reading = self._reading(facts)
+        for kind in known.keys() - {d.kind for d, *_ in reading}:  # its last entry has moved to another family
+            del known[kind]
+            whole = True
         derived = Derived(whole, {}, [], [])
         now, anew = clock.now, False
-        for d, rule, span, tail in self._detectors:
-            if families.isdisjoint(d.reads):
-                known.pop(d.kind, None)
-                continue
+        for d, rule, span, tail in reading:
             kept = known.get(d.kind)
             if kept is None:
-                kept, since = Found(), 0
+                kept = known[d.kind] = Found()
+                since = 0
             else:
                 since = anywhere if d.journeys else min([changed.get(f, NEVER) for f in d.reads])
                 if since == NEVER and now < kept.due and not (anew and d.journeys):
@@ -200,23 +224,30 @@ class Tracker:
                 since = min(since, kept.looked_at + 1)
                 cut = kept.unsettled(since)
                 view.since = min([since, *kept.opened[cut : cut + 1]])
-                opened = max(lines[d.kind], view.since) if lines else view.since
+                opened = max(lines.get(d.kind, 0), view.since)
                 view.reach, own = span, Clock(now)
                 view.floor = max(0, view.since - span) if d.pairs is None else 0  # pairs may go back further
                 view.first.append(kept.frictions[:cut])
                 fresh = [f for f in d.detect(view, rule, own) if f.opened_at >= opened and f.rule.mode != "off"]
+                view.first.pop()
                 derived.gone += [(d.kind, f) for f in kept.frictions[cut:]]
                 derived.fresh += [(d.kind, f) for f in fresh]
                 kept.renew(cut, sorted(fresh, key=_opened_at), tail)
                 kept.due, kept.looked_at = own.due, now
-                known[d.kind] = kept
-                view.first.pop()
             if kept.due < clock.due:
                 clock.due = kept.due
             derived.found[d.kind] = kept
             if not d.second:
                 view.first.append(kept.frictions)
         return derived
+
+    def _reading(self, facts: Facts) -> list[tuple[Detector, Any, int, int]]:
+        """The detectors that may find anything, since they read a family that is there: rule, reach and tail with them."""
+        families = frozenset(facts.entries)
+        found = self._by_families.get(families)
+        if found is None:
+            found = self._by_families[families] = [x for x in self._detectors if not families.isdisjoint(x[0].reads)]
+        return found
 
     def _lines(self, floors: Mapping[str, int]) -> dict[str, int]:
         """By detector: the time below which its frictions are frozen."""
