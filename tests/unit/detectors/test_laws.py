@@ -186,7 +186,8 @@ def test_every_file_tells_what_is_asked(kind: str) -> None:
     stories = KINDS[kind]
     plain = [told for told in stories if not told.rules]
     names = [told.name for told in plain]
-    opened, ended = set(), set()
+    opened: set[str] = set()
+    ended: set[str] = set()
     for before, after in _a_moment_later(stories):
         (ended if _ends(after) - _ends(before) else opened).add(after.name)
     asked = {
