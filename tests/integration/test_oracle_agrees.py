@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.adapters import anonymous_bank
 from schemas.decode import decode
@@ -117,13 +118,18 @@ STEPS = (
     2 * DAY, 3 * DAY, 7 * DAY, 14 * DAY, 25 * DAY, 30 * DAY, 400 * DAY,
 )  # fmt: skip
 """The thresholds of the rules, so that much lies exactly on one, or a microsecond beside it."""
+TALK = "contact.started>contact.answered>contact.ended"
+GIVEN_UP = "contact.started>contact.queued>contact.abandoned"
 CALL = "contact.started contact.queued contact.answered contact.ended"
 THEMES = (
     CALL,
+    f"{TALK} {TALK} contact.started contact.resolved",
     f"{CALL} contact.ended contact.resolved message.sent",
-    f"{CALL} contact.queued contact.abandoned contact.refused",
+    f"{GIVEN_UP} {GIVEN_UP} {CALL}",
+    f"{CALL} contact.queued contact.abandoned contact.refused message.sent",
     f"{CALL} contact.transferred contact.held contact.resolved",
     "contact.started message.received message.received message.sent contact.ended contact.resolved case.resolved",
+    "message.received message.received message.sent contact.ended",
     "contact.started case.opened case.resolved case.resolved case.reopened message.received",
     "promise.made promise.kept",
     "request.denied request.granted information.requested identity.verified page.viewed",
@@ -135,7 +141,7 @@ THEMES = (
     f"{CALL} message.received message.sent case.resolved promise.made element.clicked form.failed checkout.started",
     "message.received complaint.filed survey.answered repair.opened page.viewed purchase.made request.denied x.y",
 )
-"""What a life is made of; what is named twice happens more often."""
+"""What a life is made of; what is named twice happens more often. ">": one after the other in one contact."""
 CHOICES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "channel": (("voice",), ("voice", "chat"), ("voice", "chat", "email", "sms")),
     "contact_id": ((None,), ("c1",), ("c1", "c2", "c3"), (None, "c1", "c2"), tuple(f"c{n}" for n in range(8))),
@@ -149,7 +155,7 @@ CHOICES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "agent_id": ((None,), ("g", "g", "h", None)),
     "direction": ((None,), (None, None, None, "outbound")),
     "journey_id": ((None,), (None,) * 5 + ("i", "j")),
-    "outcome": ((None,), (None, None, "resolved", "open")),
+    "outcome": ((None,), (None, None, "resolved", "unresolved")),
     "wait_ms": ((None,), (None, None, 1000, 5000, 200_000)),
     "automatic": ((False,), (False, False, True)),
     "x": ((1.0,), (1.0, 30.0, 31.0, None)),
@@ -169,17 +175,19 @@ def tormented(seed: int) -> list[Normal]:
     customer = dice.choice(("maria", "maria", "maria", None))
     if customer is None:
         values["contact_id"] = ("c1",)
-    life, time = [], START
-    for n in range(dice.randint(2, 30)):
-        time = max(START, time + dice.choice(steps) + dice.choice((0, 0, 0, 1, -1)))
-        fields = {name: dice.choice(choice) for name, choice in values.items()}
-        fields["due_at"] = time + dice.choice((-1, 0, HOUR, DAY, 7 * DAY)) if dice.random() < 0.8 else None
-        kind = dice.choice(kinds)
-        made = Normal(source="s", event_id=f"e{n}", customer_id=customer, kind=kind, occurred_at=time, y=1.0, **fields)
-        life.append(made)
-        if dice.random() < 0.05:  # the source corrects itself
-            version = {"version": 1, "cancelled": dice.random() < 0.5, "topic": "b"}
-            life.append(Normal(**{f: getattr(made, f) for f in made.__struct_fields__} | version))
+    life: list[Normal] = []
+    time = START
+    for _ in range(dice.randint(2, 20)):
+        contact_id = f"n{len(life)}" if dice.random() < 0.5 and customer else dice.choice(values["contact_id"])
+        for kind in dice.choice(kinds).split(">"):
+            time = max(START, time + dice.choice(steps) + dice.choice((0, 0, 0, 1, -1)))
+            fields = {name: dice.choice(choice) for name, choice in values.items()}
+            fields["contact_id"] = contact_id if contact_id and dice.random() < 0.9 else fields["contact_id"]
+            fields["due_at"] = time + dice.choice((-1, 0, HOUR, DAY, 7 * DAY)) if dice.random() < 0.8 else None
+            fields |= {"source": "s", "event_id": f"e{len(life)}", "customer_id": customer, "y": 1.0}
+            life.append(Normal(kind=kind, occurred_at=time, **fields))
+            if dice.random() < 0.05:  # the source corrects itself
+                life.append(replace(life[-1], version=1, cancelled=dice.random() < 0.5, topic="b"))
     dice.shuffle(life)
     return life
 
