@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from schemas.friction import FrictionEvent
@@ -104,6 +105,20 @@ def entries(text: str) -> list[Entry]:
     return [entry(t) for t in story(text)]
 
 
+_TRACKERS: dict[tuple[int, int], Tracker] = {}
+
+
+def _tracker(rules: Rules, many: int) -> Tracker:
+    """One tracker for all desks under the same rules: it holds no facts, and is costly to make."""
+    found = _TRACKERS.get((id(rules), many))
+    if found is None:
+        found = _TRACKERS[id(rules), many] = Tracker(rules, many=many)
+    return found
+
+
+_rules = lru_cache(maxsize=None)(parse_rules)
+
+
 @dataclass
 class Desk:
     """One customer's facts, and all that was said about them. `now` is the watermark; `many` as the tracker has it."""
@@ -118,7 +133,6 @@ class Desk:
     last: Look | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
-    _tracker: Tracker | None = None
     _frictions: dict[str, dict[str, Any]] = field(default_factory=dict)
     _journeys: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -136,9 +150,7 @@ class Desk:
         self.now = max(self.now, self.now if now is None else at(now) if isinstance(now, str) else now)
         if self.facts is None:
             return []
-        if self._tracker is None or self._tracker.rules is not self.rules:
-            self._tracker = Tracker(self.rules, many=self.many)
-        self.last = self._tracker.look(self.facts, self.now, self.now, settle)
+        self.last = _tracker(self.rules, self.many).look(self.facts, self.now, self.now, settle)
         self.packed = self.last.packed
         if self.packed is None:
             self.facts = None
@@ -221,7 +233,7 @@ def play(
     customer: str | None = "maria",
 ) -> Desk:
     """Tell a story and look at the watermark `until`; `every` is called after each touchpoint, to look or restart."""
-    desk = Desk(parse_rules(rules), customer, customer or "~contact/c1")
+    desk = Desk(_rules(rules), customer, customer or "~contact/c1")
     for n, touchpoint in enumerate(order(story(told, customer) if isinstance(told, str) else list(told))):
         desk.tell([touchpoint])
         if every is not None:
