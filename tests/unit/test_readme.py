@@ -18,6 +18,7 @@ from sinks.dictionary import OBJECTS
 from streams.detectors import DETECTORS
 from streams.rules import Rules, parse_rules
 from streams.tracker import Tracker
+from tests.unit.test_odd_input import PLAIN, REFUSED, STILL
 from volvere.cli import app
 from volvere.settings import PREFIX, Settings
 from volvere.words import REASONS
@@ -122,6 +123,31 @@ def test_journeys(field: str) -> None:
     """What a journey's numbers mean is told, and each is a field that there is."""
     assert field in JourneySnapshot.model_fields
     assert f"`{field}`" in _section("Journeys")
+
+
+def _odd(what: str) -> str:
+    (row,) = (row for row in _section("Kind to bad input").splitlines() if row.startswith("|") and what in row)
+    return row
+
+
+@pytest.mark.parametrize(("what", "reason"), [(row[0], row[2]) for row in REFUSED])
+def test_what_is_refused(what: str, reason: str) -> None:
+    """A sender finds what was wrong, and the word in the dead letter."""
+    assert f"`{reason}`" in _odd(what)
+
+
+@pytest.mark.parametrize("what", [row[0] for row in PLAIN])
+def test_what_is_a_plain_touchpoint(what: str) -> None:
+    """Who wonders why nothing was found finds that nothing could be."""
+    assert re.search(r"\| (a plain touchpoint|plain touchpoints) \|$", _odd(what))
+
+
+@pytest.mark.parametrize(("what", "found"), [(row[0], row[2].partition(" ")[0]) for row in STILL])
+def test_what_is_taken_at_its_word(what: str, found: str) -> None:
+    """Who wonders why something was found finds why."""
+    row = _odd(what)
+    assert "taken at its word" in row
+    assert f"`{found}`" in row if found else "no friction" in row
 
 
 def test_lives() -> None:
