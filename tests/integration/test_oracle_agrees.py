@@ -131,6 +131,8 @@ THEMES = (
     "contact.started message.received message.received message.sent contact.ended contact.resolved case.resolved",
     "message.received message.received message.sent contact.ended",
     "contact.started case.opened case.resolved case.resolved case.reopened message.received",
+    "contact.started",
+    "contact.refused contact.answered message.sent message.sent",
     "promise.made promise.kept",
     "request.denied request.granted information.requested identity.verified page.viewed",
     "element.clicked element.clicked element.clicked page.viewed search.failed form.failed order.placed",
@@ -159,7 +161,7 @@ CHOICES: dict[str, tuple[tuple[Any, ...], ...]] = {
     "wait_ms": ((None,), (None, None, 1000, 5000, 200_000)),
     "automatic": ((False,), (False, False, True)),
     "x": ((1.0,), (1.0, 30.0, 31.0, None)),
-    "score": ((1.0, 3.0, 5.0, 9.0),),
+    "score": ((1.0, 2.0, 3.0, 6.0, 9.0), (6.0, 7.0)),
     "scale": (("nps",), ("nps", "csat5", "ces7", None)),
 }
 """For each field what its values may be; a life chooses one of these."""
