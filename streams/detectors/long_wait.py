@@ -30,7 +30,8 @@ def long_wait(view: View, table: LongWait, clock: Clock) -> Iterator[Friction]:
         if over is None:
             if not clock.passed(late):
                 continue
-            bad = clock.passed(rule.after(begin.at, round(limit * rule.error_factor)))
+            worse = rule.after(begin.at, round(limit * rule.error_factor))
+            bad = worse <= late + rule.expires_after and clock.passed(worse)
             waited = round(limit * rule.error_factor) if bad else limit
             ways = []
         else:

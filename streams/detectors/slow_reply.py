@@ -55,8 +55,8 @@ def slow_reply(view: View, table: SlowReply, clock: Clock) -> Iterator[Friction]
             if late >= reply.at if reply is not None else not clock.passed(late):
                 continue
             worse = rule.after(first.at, round(limit * rule.error_factor))
-            bad = reply.at >= worse if reply is not None else clock.passed(worse)
             ends_at = late + rule.expires_after
+            bad = worse <= ends_at and (reply.at >= worse if reply is not None else clock.passed(worse))
             ways = [(reply.at, "replied")] if reply is not None else []
             resolved_at, reason = ending(late, ends_at, ways, clock)
             waited = rule.between(first.at, (worse if bad else late) if reply is None else reply.at)

@@ -63,6 +63,8 @@ STORIES = (
     Told("a channel without a limit", "0m contact.queued email - contact=c1", until="9d"),
     Told("another limit", WAITING + "31s contact.answered voice - contact=c1",
          ("long_wait warning 20s..31s answered",), rules='long_wait.limits.voice = "15s"'),
+    Told("over before it was five times too long", WAITING, ("long_wait warning 2m5s..7m5s expired",),
+         rules='long_wait.expires_after = "5m"'),
     Told("another limit for the queue", WAITING + "31s contact.answered voice - contact=c1",
          ("long_wait warning 20s..31s answered",),
          rules='long_wait.override = [{ queue = "invoices", limits.voice = "15s" }]'),
