@@ -79,7 +79,7 @@ class Fold:
                 journey.outcome = "resolved"
             if e.details is not None and e.details.amount is not None and e.kind in MONEY:
                 _add(journey.amounts, e.details.currency or "XXX", MONEY[e.kind] * Decimal(e.details.amount))
-            if not journey.own_at and e.kind in OWN_WILL and e.direction != "outbound":
+            if not journey.own_at and e.kind in OWN_WILL and e.direction != "outbound" and not e.automatic:
                 journey.own_at, journey.own_topic = e.at, e.topic if e.kind in ABOUT else ""
             journey.touchpoints += 1
             journey.contacts += begins(e)

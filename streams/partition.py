@@ -54,7 +54,8 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
 
     offset: next source offset to read. watermark: event time believed complete. clock: the
     processing time up to which idle time is in the watermark. live_from: when the generation began. rules: by kind, the
-    digest of its table and the watermark since which it has been so.
+    digest of its table and the watermark since which it has been so. again: not every subject has been looked at
+    under them yet.
     """
 
     offset: int
@@ -65,6 +66,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     partitions: int
     live_from: int
     rules: dict[str, tuple[str, int]] = {}
+    again: bool = False
 
 
 _decode_control = msgspec.json.Decoder(Control).decode
@@ -147,7 +149,7 @@ class Partition:
             for kind, digest in tracker.rules.table_digests.items()
         }
         self.since = {kind: since for kind, (_, since) in self.met.items()}
-        self.again = list(state) if self.met != control.rules else []
+        self.again = list(state) if self.met != control.rules or control.again else []
 
     # -- merging
 
@@ -272,8 +274,15 @@ class Partition:
         """Derive and diff every changed or due subject; from here on they are as good as said."""
         again = {key for key in self.again[-AGAIN:] if key in self.state}
         del self.again[-AGAIN:]
-        rules = self.control.rules if self.again else self.met
-        control = replace_control(self.control, self.offset, self.watermark, self.clock, rules)
+        control = msgspec.structs.replace(
+            self.control,
+            offset=self.offset,
+            watermark=self.watermark,
+            clock=self.clock,
+            codec=CODEC,
+            rules=self.met,
+            again=bool(self.again),
+        )
         outbox = Outbox(self.number, self.offset, (CONTROL, _json(control), []))
         work, self.dirty = self.dirty | {key.decode() for key in again}, set()
         letters, self.letters = self.letters, []
@@ -348,10 +357,3 @@ def _timers(state: dict[bytes, bytes]) -> list[tuple[int, bytes]]:
 def _count(value: bytes | None) -> int:
     """The number in a header that anybody may have written."""
     return int(value) if value is not None and value.isdigit() and len(value) < 4 else 0
-
-
-def replace_control(
-    control: Control, offset: int, watermark: int, clock: int, rules: dict[str, tuple[str, int]]
-) -> Control:
-    """The control record of the next flush."""
-    return msgspec.structs.replace(control, offset=offset, watermark=watermark, clock=clock, codec=CODEC, rules=rules)

@@ -387,6 +387,13 @@ class Rules(_Table):
                 found.update((f"{kind}.{name}", inner) for name, inner in rule if isinstance(inner, Rule))
         return found
 
+    def each(self, name: str) -> Iterator[Any]:
+        """A value of every rule, those in overrides and inside tables included."""
+        for _, table in self:
+            for variant in table.variants if isinstance(table, Rule) else ():
+                yield getattr(variant, name)
+                yield from (getattr(inner, name) for _, inner in variant if isinstance(inner, Rule))
+
     @cached_property
     def table_digests(self) -> dict[str, str]:
         """By kind: the digest over its table, overrides and rules inside it included."""

@@ -152,7 +152,7 @@ class Tracker:
             (d, getattr(rules, d.kind), d.span(rules), d.worse(rules)) for d in DETECTORS
         ]
         self._by_families: dict[frozenset[str], list[tuple[Detector, Any, int, int]]] = {}
-        self._cools = any(v.cool_down for kind, rule in rules.named.items() if "." not in kind for v in rule.variants)
+        self._cools = any(cool_down > 0 for cool_down in rules.each("cool_down"))
         time = rules.time
         self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
         self.horizons: dict[str, int] = {}

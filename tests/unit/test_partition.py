@@ -382,10 +382,17 @@ def test_many_subjects_are_looked_at_again_in_slices() -> None:
     desk.rules = parse_rules('closed_door.mode = "shadow"')
     desk.claim()
     before = len(desk.ledger.flushes)
+    desk.flush()
+    since = dict(desk.partition.since)
+    desk.append("3h page.viewed web")
+    desk.read()
+    desk.claim()
+    assert desk.due() and desk.partition.since == since, "whoever goes on knows since when the rules hold"
+    desk.read()
     while desk.due():
         desk.flush()
-    assert len(desk.ledger.flushes) == before + 2
-    assert [bool(len(f.state)) for f in desk.ledger.flushes[before:]] == [False, False], "nothing has changed by it"
+    assert len(desk.ledger.flushes) == before + 3
+    assert [len(f.state) for f in desk.ledger.flushes[before:]][0] == 0, "nothing has changed by it"
 
 
 def test_merging_goes_on_during_a_flush() -> None:

@@ -324,3 +324,11 @@ def _toml(value: object) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_a_cool_down_is_found_wherever_it_is_said() -> None:
+    """In a table, in a rule inside it, in an override of either: none is overlooked."""
+    for text in ('[long_wait]\ncool_down = "1h"', '[agent_disconnect.after_longer_talk]\ncool_down = "1h"',
+                 '[[agent_disconnect.override]]\nqueue = "vip"\nafter_longer_talk.cool_down = "1h"'):  # fmt: skip
+        assert HOUR in parse_rules(text).each("cool_down"), text
+    assert set(parse_rules().each("cool_down")) == {0}
