@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from schemas.times import DAY, FUTURE_TOLERANCE, SECOND
-from streams.contacts import ContactKey, contact_key
+from streams.contacts import ContactKey, contact_key, fold
 from streams.detectors import DETECTORS
 from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
@@ -564,7 +564,8 @@ class Tracker:
         kept: set[tuple[int, str, str]] = set()
         paired: dict[str, int] = {}
         if together:
-            for contact in facts.contacts():
+            contacts = [contact for group in facts.groups().values() for contact in fold(group)]
+            for contact in contacts:
                 if contact.newest >= floors["contact"]:
                     kept.update(e.identity for e in contact.entries)
             for e in all_entries(facts):
@@ -575,10 +576,17 @@ class Tracker:
                 named = max(paired.get(opener.ref or "", 0), paired.get(closer.ref or "", 0))
                 if max(_lives_to(opener), closer.at, named) >= floors.get(family_of(opener.kind), 0):
                     kept.update((opener.identity, closer.identity))
+
+            def lasts(e: Entry) -> int:
+                return max(_lives_to(e), paired.get(e.ref or "", 0))
+
             size = -1
             while size != len(kept):  # what one half is kept for keeps the other
                 size = len(kept)
                 kept.update(e.identity for pair in pairs if any(e.identity in kept for e in pair) for e in pair)
+                for contact in contacts:  # without its beginning it would be parted at other places
+                    if any(e.identity in kept or lasts(e) >= floors.get(family_of(e.kind), 0) for e in contact.entries):
+                        kept.update(e.identity for e in contact.entries)
         cut: set[ContactKey | None] = set()
         if not together:  # the rest of a contact would tell another story than the whole
             cut = {contact_key(e) for f, entries in facts.entries.items() for e in entries if e.at < floors.get(f, 0)}

@@ -177,7 +177,8 @@ def test_who_came_back(back: str, came_back: bool) -> None:
     assert [j["came_back"] for j in play(TROUBLE + back, "91d").journeys][-1] is came_back
     late = "\n".join(f"{day}d message.sent email" for day in range(92, 400, 6))
     desk = play(f"{TROUBLE}{back}\n{late}", "400d", every=_look)
-    assert [j["came_back"] for j in desk.journeys if offset(j["started_at"]) == back.split()[0]] in ([came_back], [])
+    start = back.split(maxsplit=1)[0]
+    assert [j["came_back"] for j in desk.journeys if offset(j["started_at"]) == start] in ([came_back], [])
 
 
 @pytest.mark.parametrize(("weight", "score"), [(0, 0), (1, 9.52), (10, 63.21), (1000, 100)])
