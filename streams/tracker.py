@@ -227,7 +227,7 @@ class Tracker:
                 opened = max(lines.get(d.kind, 0), view.since)
                 view.reach, own = span, Clock(now)
                 view.floor = max(0, view.since - span) if d.pairs is None else 0  # pairs may go back further
-                view.first.append(kept.frictions[:cut])
+                view.first.append([] if d.second else kept.frictions[:cut])
                 fresh = [f for f in d.detect(view, rule, own) if f.opened_at >= opened and f.rule.mode != "off"]
                 view.first.pop()
                 derived.gone += [(d.kind, f) for f in kept.frictions[cut:]]
@@ -498,8 +498,9 @@ class Tracker:
                     if journey is fold.journeys[number]:
                         journey = journeys[number] = copy(journey)
                     _add(journey, tally)
+        troubled = [j for j in journeys.values() if j.trouble]
         came_back = {
-            j.number for j in journeys.values() if j.came_back or any(_came_back(j, k) for k in journeys.values())
+            j.number for j in journeys.values() if j.came_back or any(_came_back(j, before) for before in troubled)
         }
         marks = facts.marks
         current = set()
@@ -630,10 +631,11 @@ class Tracker:
         line = facts.newest - self.journey_horizon
         held = {e.journey for e in all_entries(facts)}
         for number, journey in list(facts.sealed.items()):
-            if journey.end < line and number not in held:
+            if max(journey.end, journey.trouble) < line and number not in held:
                 del facts.sealed[number]
-                for other in facts.sealed.values():
-                    other.came_back = other.came_back or _came_back(other, journey)
+                if journey.trouble:
+                    for other in facts.sealed.values():
+                        other.came_back = other.came_back or _came_back(other, journey)
         names = {j.id for j in facts.sealed.values()}
         for name, mark in list(facts.marks.items()):
             if mark.end < line and name not in names:
@@ -694,7 +696,7 @@ def _moved(facts: Facts, derived: Derived, journey_id: str, into: str | None) ->
 def _came_back(journey: Journey, before: Journey) -> bool:
     """Whether it begins with something else of the customer's own will after trouble in an earlier one."""
     least, most = CAME_BACK
-    if not before.trouble or before.start >= journey.start or journey.own_topic == before.trouble_topic:
+    if before.start >= journey.start or journey.own_topic == before.trouble_topic:
         return False
     return any(least <= journey.own_at - at <= most for at in (before.first_trouble, before.trouble))
 

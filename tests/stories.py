@@ -40,7 +40,14 @@ CLAIMED_OF_JOURNEYS = ("started_at", "ended_at", "touchpoints", "contacts", "fri
 _UNITS = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _PART = re.compile(r"(\d+)(us|ms|s|m|h|d)")
 _SHORT = {"id": "event_id", "contact": "contact_id", "journey": "journey_id", "by": "ended_by", "agent": "agent_id"}
-_SHORT |= {"asset": "asset_id", "wait": "wait_ms", "handle": "handle_ms", "code": "reason_code", "due": "due_at", "customer": "customer_id"}
+_SHORT |= {
+    "asset": "asset_id",
+    "wait": "wait_ms",
+    "handle": "handle_ms",
+    "code": "reason_code",
+    "due": "due_at",
+    "customer": "customer_id",
+}
 
 
 def span(text: str) -> int:

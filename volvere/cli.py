@@ -45,7 +45,9 @@ app = typer.Typer(
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check Kafka's topics.")
 rules_app = typer.Typer(no_args_is_help=True, help="See, check, explain and try the rules: what counts as friction.")
 worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGTERM or Ctrl-C.")
-bench_app = typer.Typer(no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone.")
+bench_app = typer.Typer(
+    no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone."
+)
 app.add_typer(topics_app, name="topics")
 app.add_typer(rules_app, name="rules")
 app.add_typer(worker_app, name="worker")
@@ -307,7 +309,9 @@ def customer(
 
 @app.command()
 def demo(
-    check: Annotated[bool, typer.Option("--check", help="hold every friction to the truth, in a large company")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="hold every friction to the truth, in a large company")
+    ] = False,
     seed: Annotated[int, typer.Option(help="the same seed is the same company")] = 7,
     customers: Annotated[
         int | None, typer.Option(min=100, help="how many customers [default: 400; with --check 20000]")
