@@ -190,8 +190,11 @@ class Timed(Rule):
         """The most time, closed hours included, in which so much (open) time passes; microseconds."""
         if self.open is None:
             return wait
-        starts = range(_SAMPLE_FROM, _SAMPLE_FROM + _SAMPLE_DAYS * DAY, DAY)
-        return max(self.open.add(start, wait) - start for start in starts) + _MARGIN
+        known: dict[int, int] = self.__dict__.setdefault("known_longest", {})
+        if wait not in known:
+            starts = range(_SAMPLE_FROM, _SAMPLE_FROM + _SAMPLE_DAYS * DAY, DAY)
+            known[wait] = max(self.open.add(start, wait) - start for start in starts) + _MARGIN
+        return known[wait]
 
     def between(self, start: int, end: int) -> int:
         """The (open) time between two moments, microseconds; negative where they stand the other way round."""

@@ -18,7 +18,7 @@ from sinks.dictionary import OBJECTS
 from streams.detectors import DETECTORS
 from streams.rules import Rules, parse_rules
 from streams.tracker import Tracker
-from tests.unit.test_odd_input import PLAIN, REFUSED, STILL
+from tests.properties.test_odd_input import PLAIN, REFUSED, STILL
 from volvere.cli import app
 from volvere.settings import PREFIX, Settings
 from volvere.words import REASONS
