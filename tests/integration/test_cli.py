@@ -62,7 +62,8 @@ def test_simulate_tells_one_company_a_seed(tmp_path: Path) -> None:
     other = volvere(
         tmp_path, "simulate", "--customers", 120, "--days", 9, "--seed", 4, "--start", "2024-02-05T00:00:00Z"
     )
-    times = [json.loads(line)["occurred_at"] for line in other.out.splitlines()]
+    told = map(json.loads, other.out.splitlines())
+    times = [t["occurred_at"] for t in told if "version" not in t]  # corrections come when they come
     assert times == sorted(times)
     assert times[0][:7] == "2024-02"
     assert other.out != first.out
