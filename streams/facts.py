@@ -215,7 +215,7 @@ class Facts:
         self._topics: dict[str | None, list[Contact]] | None = None
         self._span = 0
         self._kinds: dict[str, list[Entry]] = {}
-        self._bodies: dict[str, list[bytes]] = {}
+        self._bodies: dict[str, tuple[int, bytes]] = {}
         self._said: dict[str, tuple[Published, bytes]] = {}
 
     def merge(self, entry: Entry) -> bool:
@@ -415,9 +415,10 @@ class Facts:
         """Entries, packed already where they are many: what is packed stays so until its journey's number may change."""
         if len(entries) < MANY:
             return entries
-        parts = self._bodies.setdefault(family, [])
-        parts += map(_encode, entries[len(parts) :])
-        return msgspec.Raw(b"\xdd" + len(parts).to_bytes(4, "big") + b"".join(parts))
+        count, body = self._bodies.get(family, (0, b""))
+        body += b"".join(map(_encode, entries[count:]))
+        self._bodies[family] = len(entries), body
+        return msgspec.Raw(b"\xdd" + len(entries).to_bytes(4, "big") + body)
 
     def _told(self) -> list[Published] | msgspec.Raw:
         """What was published, packed already where it is much: what is said stays as it is until it is said anew."""

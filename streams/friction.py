@@ -49,19 +49,20 @@ class View:
 
     known: its customer is known. since: what opened before, microseconds, is known already and need not be returned.
     reach: the detector's own, the longest of its rule's variants. floor: entries before it cannot matter to what is asked.
-    first: what the detectors before it have found.
+    first: what the detectors before it have found. own_before: what it has itself found before `since`.
     """
 
     def __init__(self, facts: Facts, fold: Fold, gap: int) -> None:
         self.known = facts.customer_id is not None
         self.since = self.reach = self.floor = 0
         self.first: list[list[Friction]] = []
+        self.own_before: list[Friction] = []
         self._facts, self._fold, self._gap = facts, fold, gap
 
     @property
     def frictions(self) -> list[Friction]:
         """What the detectors before have found: what is notified (what is recorded in shadow pages nobody by a detour)."""
-        return [f for found in self.first for f in found if f.rule.mode == "live"]
+        return [f for found in (*self.first, self.own_before) for f in found if f.rule.mode == "live"]
 
     @property
     def contacts(self) -> list[Contact]:

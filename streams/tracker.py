@@ -222,17 +222,17 @@ class Tracker:
             if since >= 0:
                 anew = True
                 since = min(since, kept.looked_at + 1)
-                cut = kept.unsettled(since)
-                view.since = min([since, *kept.opened[cut : cut + 1]])
+                cut = kept.unsettled(since) if kept.opened else 0
+                view.since = min(since, kept.opened[cut]) if cut < len(kept.opened) else since
                 opened = max(lines.get(d.kind, 0), view.since)
                 view.reach, own = span, Clock(now)
                 view.floor = max(0, view.since - span) if d.pairs is None else 0  # pairs may go back further
-                view.first.append([] if d.second else kept.frictions[:cut])
+                view.own_before = kept.frictions[:cut] if d.journeys else []
                 fresh = [f for f in d.detect(view, rule, own) if f.opened_at >= opened and f.rule.mode != "off"]
-                view.first.pop()
-                derived.gone += [(d.kind, f) for f in kept.frictions[cut:]]
-                derived.fresh += [(d.kind, f) for f in fresh]
-                kept.renew(cut, sorted(fresh, key=_opened_at), tail)
+                if fresh or cut < len(kept.frictions):
+                    derived.gone += [(d.kind, f) for f in kept.frictions[cut:]]
+                    derived.fresh += [(d.kind, f) for f in fresh]
+                    kept.renew(cut, sorted(fresh, key=_opened_at), tail)
                 kept.due, kept.looked_at = own.due, now
             if kept.due < clock.due:
                 clock.due = kept.due
@@ -493,7 +493,7 @@ class Tracker:
     ) -> None:
         journeys = dict(fold.journeys)
         for found in derived.found.values():
-            for number, tally in found.by_journey(fold):
+            for number, tally in found.by_journey(fold) if found.frictions else ():
                 if (journey := journeys.get(number)) is not None:
                     if journey is fold.journeys[number]:
                         journey = journeys[number] = copy(journey)

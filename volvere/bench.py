@@ -207,7 +207,9 @@ def kernel() -> None:
 
 
 def _life(family: str) -> Iterator[Normal]:
-    """One customer's life in one family, at the pace of 500 touchpoints in 25 days: a minute from step to step of a matter."""
+    """One customer's life in one family, at the pace of 500 touchpoints in 25 days: a minute from step to step of a
+    matter, each about one of two topics.
+    """
     steps = LIVES[family]
     every = 25 * DAY * len(steps) // 500
     for n in count():
@@ -215,7 +217,7 @@ def _life(family: str) -> Iterator[Normal]:
         kind, fields = steps[step]
         at = MONDAY + matter * every + step * MINUTE
         contact = f"c{matter}" if family in ("contact", "message") else None
-        yield Normal("s", f"e{n}", "maria", kind, "web", at, topic=f"t{matter % 5}", contact_id=contact, **fields)
+        yield Normal("s", f"e{n}", "maria", kind, "web", at, topic=f"t{matter % 2}", contact_id=contact, **fields)
 
 
 def _one_more(tracker: Tracker, family: str, size: int) -> tuple[float, float, float]:
