@@ -521,11 +521,11 @@ def bench_track(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, custo
 
     `volvere bench track --kafka localhost:9092 --touchpoints 200000`
     """
-    from volvere import bench
+    from volvere.bench import workers
 
     settings = _outside(load(kafka=kafka), "bench track")
     worker.set_up_logging(settings, "error")
-    bench.track(settings, touchpoints, customers)
+    workers.track(settings, touchpoints, customers)
 
 
 @bench_app.command("kernel")
@@ -534,9 +534,9 @@ def bench_kernel() -> None:
 
     `volvere bench kernel`
     """
-    from volvere import bench
+    from volvere.bench import kernel
 
-    bench.kernel()
+    kernel.kernel()
 
 
 @bench_app.command("store")
@@ -545,11 +545,11 @@ def bench_store(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, custo
 
     `volvere bench store --kafka localhost:9092 --touchpoints 200000`
     """
-    from volvere import bench
+    from volvere.bench import workers
 
     settings = _outside(load(kafka=kafka), "bench store")
     worker.set_up_logging(settings, "error")
-    bench.store(settings, touchpoints, customers)
+    workers.store(settings, touchpoints, customers)
 
 
 def _loop(work: Any) -> Any:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
 from kafka.errors import KafkaError, for_code
 
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS, TOUCHPOINTS, Topic
@@ -65,7 +65,7 @@ def create(
         }
         made = {a["name"] for a in answer if a["error_code"] == 0}
         if made:
-            admin.wait_for_topics(sorted(made), timeout_ms=DEADLINE_MS)
+            _await_leaders(admin, made, count)
         return _judge(admin, count, prefix, made, refused)
 
 
@@ -100,6 +100,13 @@ def _admin(bootstrap: str) -> Iterator[Any]:
         ) from None
     finally:
         admin.close()
+
+
+def _await_leaders(admin: Any, names: set[str], partitions: int) -> None:
+    """Until every partition answers: a leader that has been named may take a moment to know it."""
+    admin.wait_for_topics(sorted(names), timeout_ms=DEADLINE_MS)
+    places = [TopicPartition(name, n) for name in names for n in range(partitions)]
+    admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=DEADLINE_MS)
 
 
 def _describe(admin: Any, prefix: str) -> dict[str, int]:
