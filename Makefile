@@ -6,6 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 STAMP := $(VENV)/.made-from-lock
 
 .PHONY: help setup demo test check lint bench schemas lock clean
@@ -26,10 +27,10 @@ demo: setup  ## a simulated company's frictions, live, then questions answered b
 	@$(BIN)/volvere demo
 
 test: setup  ## all tests; those on Apache Kafka say why where they cannot run
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: setup lint  ## what a change must pass before it is shown: lint, types, layers, unit tests
-	$(BIN)/python -m pytest -q tests/unit
+	$(PYTEST) -q tests/unit
 
 lint: setup  ## lint, format, types and layers, without tests
 	$(BIN)/ruff check .
