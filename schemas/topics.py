@@ -62,7 +62,7 @@ DEAD_LETTERS = Topic(
 )  # fmt: skip
 FACTS = Topic(
     "facts", "subject, or the control record's key", "packed facts with a codec byte", None,
-    "track", ("track",), config={"cleanup.policy": "compact"},
+    "track", ("track",), config={"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"},
 )  # fmt: skip
 
 TOPICS = (TOUCHPOINTS, FRICTIONS, JOURNEYS, OPERATIONS, DEAD_LETTERS, FACTS)

@@ -198,11 +198,11 @@ class TrackHost:
 
     def _publisher(self, number: int) -> Publisher:
         assert self._shared is not None
+        within = self.config.transaction_timeout_ms / 1000
         if self.config.transactions:
             producer = self._producer(f"{self.config.application}-{number}")
-            within = self.config.transaction_timeout_ms / 1000
             return Transactional(producer, self._shared, self.topics, self.group, within)
-        return Ordered(self._shared, self.topics, self._commit)
+        return Ordered(self._shared, self.topics, self._commit, within)
 
     async def _commit(self, number: int, offset: int) -> None:
         await self.consumer._commit({TP(self.names.source, number): offset})
@@ -247,6 +247,7 @@ class TrackHost:
             for publisher in publishers.values():
                 await self._close(publisher)
             return
+        await asyncio.gather(*(partition.begin() for partition in restored.values()))
         self.partitions.update(restored)
         for partition in self.partitions.values():
             partition.room = ROOM // len(self.partitions)
@@ -334,7 +335,7 @@ class TrackHost:
         made: dict[int, Partition] = {}
         for tp in sources:
             n = tp.partition
-            known = control.get(n) or Control(begins[tp], 0, 0, self.config.generation, CODEC, count, self.config.now())
+            known = control.get(n) or Control(begins[tp], 0, 0, self.config.generation, CODEC, count)
             if known.offset < begins[tp]:
                 log.error("partition %d: records %d to %d expired unread", n, known.offset, begins[tp])
                 known.offset = begins[tp]
@@ -464,7 +465,7 @@ class TrackHost:
             return None
         if self.config.trusted:  # the position may be past what was handed out: markers of transactions are no records
             merged = partition.offset >= self.consumer.handed.get(TP(self.names.source, partition.number), 0)
-            return end.at_ms * 1000 if end.position >= end.highwater and merged else None
+            return partition.broker_time(end.at) if end.position >= end.highwater and merged else None
         quiet = time.monotonic() - self._last_records.get(partition.number, 0.0) >= self.config.idle_end
         return self.config.now() if quiet else None
 

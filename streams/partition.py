@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ import msgspec
 
 from schemas.decode import decode
 from schemas.errors import Impossible, Unacceptable
-from schemas.times import DAY, format_time
+from schemas.times import DAY, SECOND, format_time
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import digest, subject_of
 from streams.entries import entry_of
@@ -53,7 +54,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     """The control record: where a partition stands. Times: microseconds UTC.
 
     offset: next source offset to read. watermark: event time believed complete. clock: the
-    processing time up to which idle time is in the watermark. live_from: when the generation began. rules: by kind, the
+    processing time up to which idle time is in the watermark. live_from: when the generation began, 0 until it has. rules: by kind, the
     digest of its table and the watermark since which it has been so. again: not every subject has been looked at
     under them yet.
     """
@@ -64,7 +65,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     generation: int
     codec: int
     partitions: int
-    live_from: int
+    live_from: int = 0
     rules: dict[str, tuple[str, int]] = {}
     again: bool = False
 
@@ -140,6 +141,7 @@ class Partition:
         self.pending_bytes = 0
         self.flushing = 0
         self.dead = False
+        self.appended: tuple[int, float] | None = None
         self.lock = asyncio.Lock()
         self.timers = _timers(state)
         self.met = {
@@ -237,6 +239,16 @@ class Partition:
         self.forwarded.append((owner, (key, record.value, headers)))
         self.tally.forwarded += 1
 
+    def broker_time(self, steady: float) -> int | None:
+        """The broker's time (microseconds) at a reading of this machine's steady clock; None where it tells none.
+
+        This machine's own idea of the time is not asked: a clock that is hours ahead would let hours pass.
+        """
+        if self.appended is None:
+            return None
+        at, read = self.appended
+        return at + round((steady - read) * SECOND)
+
     def idle(self, until: int) -> None:
         """Everything appended up to `until` (processing time) is merged: that much time has passed."""
         if 0 < self.clock < until:  # before the first record no time passes: it may come from 1999
@@ -250,14 +262,26 @@ class Partition:
 
     # -- flushing
 
-    async def flush(self, settle: bool = False) -> None:
-        """Say, remember and acknowledge all that is merged or due. `settle`: journeys whatever was said when."""
+    async def begin(self) -> None:
+        """Before the first record: hear the broker's time, and write down when a state begins that begins now."""
+        await self.flush(touch=True)
+        if not self.control.live_from:
+            self.control.live_from = self.appended[0] if self.appended else self._now()
+            await self.flush(touch=True)
+
+    async def flush(self, settle: bool = False, touch: bool = False) -> None:
+        """Say, remember and acknowledge all that is merged or due.
+
+        settle: journeys whatever was said when. touch: the control record, even if nothing has changed.
+        """
         async with self.lock:
-            if self.dead or not (self.pending or self.due or settle):
+            if self.dead or not (self.pending or self.due or settle or touch):
                 return
             try:
                 outbox = await self._compose(settle)
-                await self.publisher.write(outbox, self._point)
+                appended = await self.publisher.write(outbox, self._point)
+                if appended:
+                    self.appended = appended, time.monotonic()
                 await self._point("before install")
             except BaseException:  # cancelled, too: what was composed would be missing from the next flush
                 self.dead = True

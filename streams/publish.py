@@ -10,7 +10,8 @@ in a flush ends the process: what Kafka holds then is what a successor reads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +31,8 @@ POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"
 """The named points of a flush, in order."""
 
 MAX_BATCH_BYTES = 1_000_000
+LOG_APPEND_TIME = 1
+"""Kafka's number for a record whose timestamp is the broker's."""
 
 
 @dataclass
@@ -50,8 +53,8 @@ class Publisher(Protocol):
     async def start(self) -> None:
         """Claim the partition: from here on an earlier owner can write nothing."""
 
-    async def write(self, outbox: Outbox, at: Hook) -> None:
-        """Write it all, or raise."""
+    async def write(self, outbox: Outbox, at: Hook) -> int:
+        """Write it all, or raise. The broker's time at which the state was appended, microseconds; 0 where it tells none."""
 
     async def stop(self) -> None:
         """Give the connection back."""
@@ -77,12 +80,19 @@ async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: 
     return sent
 
 
-async def settle(sent: Sent, ends: dict[tuple[str, int], int]) -> None:
-    """Await the broker's acknowledgements; `ends`: (topic, partition) -> the offset after what was written."""
+async def settle(sent: Sent, ends: dict[tuple[str, int], int]) -> int:
+    """Await the broker's acknowledgements; `ends`: (topic, partition) -> the offset after what was written.
+
+    The latest append by the broker's own clock, microseconds; 0 where it took the producer's.
+    """
+    latest = 0
     for future, count in sent:
         written = await future
         at = (written.topic, written.partition)
         ends[at] = max(ends.get(at, 0), written.offset + count)
+        if written.timestamp_type == LOG_APPEND_TIME:
+            latest = max(latest, written.timestamp * 1000)
+    return latest
 
 
 @dataclass
@@ -107,18 +117,12 @@ class Transactional:
         """Fence the old owner and end its open transaction."""
         await self.producer.start()
 
-    async def write(self, outbox: Outbox, at: Hook) -> None:
+    async def write(self, outbox: Outbox, at: Hook) -> int:
         """Forward, then everything else in one transaction. Impossible where that takes too long."""
-        try:
-            async with asyncio.timeout(self.within):  # the producer itself would try for ever
-                await self._write(outbox, at)
-        except TimeoutError:
-            raise Impossible(
-                f"partition {outbox.partition}: a flush took longer than the {self.within:g} s that a transaction may; "
-                "the broker did not answer, or this worker slept and was fenced meanwhile"
-            ) from None
+        async with _deadline(outbox, self.within):
+            return await self._write(outbox, at)
 
-    async def _write(self, outbox: Outbox, at: Hook) -> None:
+    async def _write(self, outbox: Outbox, at: Hook) -> int:
         q, producer = outbox.partition, self.producer
         await _forward(self.forwarder, self.topics, outbox)
         await producer.begin_transaction()
@@ -133,12 +137,13 @@ class Transactional:
         await at("before control")
         sent += await send(producer, self.topics.state, q, [outbox.control])
         await at("after control")
-        await settle(sent, self.topics.ends)
+        appended = await settle(sent, self.topics.ends)
         offsets = {TopicPartition(self.topics.source, q): OffsetAndMetadata(outbox.position, "")}
         await producer.send_offsets_to_transaction(offsets, self.group)
         await at("before commit")
         await producer.commit_transaction()
         await at("after commit")
+        return appended
 
     async def stop(self) -> None:
         """Close the producer; an open transaction is left to its successor."""
@@ -153,14 +158,19 @@ class Ordered:
         producer: AIOKafkaProducer,
         topics: Topics,
         commit: Callable[[int, int], Awaitable[None]],
+        within: float,
     ) -> None:
-        self.producer, self.topics, self._commit = producer, topics, commit
+        self.producer, self.topics, self._commit, self.within = producer, topics, commit, within
 
     async def start(self) -> None:
         """Nothing to claim: such a broker cannot fence anybody."""
 
-    async def write(self, outbox: Outbox, at: Hook) -> None:
-        """Forward, publish, remember, acknowledge."""
+    async def write(self, outbox: Outbox, at: Hook) -> int:
+        """Forward, publish, remember, acknowledge. Impossible where that takes too long."""
+        async with _deadline(outbox, self.within):
+            return await self._write(outbox, at)
+
+    async def _write(self, outbox: Outbox, at: Hook) -> int:
         q, producer = outbox.partition, self.producer
         await _forward(producer, self.topics, outbox)
         await at("before publish")
@@ -171,14 +181,28 @@ class Ordered:
         await settle(await send(producer, self.topics.state, q, outbox.state), self.topics.ends)
         await at("after state")
         await at("before control")
-        await settle(await send(producer, self.topics.state, q, [outbox.control]), self.topics.ends)
+        appended = await settle(await send(producer, self.topics.state, q, [outbox.control]), self.topics.ends)
         await at("after control")
         await at("before commit")
         await self._commit(q, outbox.position)
         await at("after commit")
+        return appended
 
     async def stop(self) -> None:
         """Nothing: the producer is shared."""
+
+
+@contextlib.asynccontextmanager
+async def _deadline(outbox: Outbox, seconds: float) -> AsyncIterator[None]:
+    """Impossible where a flush takes longer: a producer itself would try for ever."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Impossible(
+            f"partition {outbox.partition}: a flush took longer than the {seconds:g} s that it may; "
+            "the broker did not answer, or this worker slept and was fenced meanwhile"
+        ) from None
 
 
 async def _forward(producer: AIOKafkaProducer, topics: Topics, outbox: Outbox) -> None:

@@ -17,6 +17,7 @@ faust-streaming 0.15 and aiokafka 0.14:
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,11 +34,11 @@ MAX_BATCH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where reading stands after a fetch: position, high watermark, and the time of the response (ms)."""
+    """Where reading stands after a fetch: position, high watermark, and when the response came (steady clock, seconds)."""
 
     position: int
     highwater: int
-    at_ms: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,14 @@ class BatchThread(AIOKafkaConsumerThread):
             return found
         assignment = consumer._subscription.subscription.assignment
         found.ends = {}
+        now, now_ms = time.monotonic(), time.time() * 1000
         for tp in assignment.tps if assignment is not None and assignment.active else ():
             state = assignment.state_value(tp)
             if state.has_valid_position and state.highwater is not None and state.timestamp is not None:
-                found.ends[TP(*tp)] = End(state.position, state.highwater, state.timestamp)
+                age = (
+                    max(0.0, now_ms - state.timestamp) / 1000
+                )  # of moments: whether the wall clock is right is no matter
+                found.ends[TP(*tp)] = End(state.position, state.highwater, now - age)
         return found
 
 
