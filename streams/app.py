@@ -27,9 +27,11 @@ from faust.types import TP
 from schemas.errors import Impossible
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
 from streams.facts import CODEC
+from streams.fuse import Fuse
 from streams.partition import CONTROL, ROOM, Control, Names, Partition, Tally, read_control
 from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send, settle
 from streams.rules import Rules
+from streams.silence import Listener
 from streams.tracker import Tracker
 from streams.transport import BatchConsumer, BatchSchema, BatchTransport
 
@@ -63,7 +65,8 @@ class TrackConfig:
     """Where and how `track` runs. Times in seconds unless named otherwise.
 
     trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka).
-    generation: of a state that does not exist yet. at, fatal, now: what tests and the wiring may replace.
+    generation: of a state that does not exist yet. input_silent_after: when no partition gets a record for so long, no
+    time passes any more. fuse: stop when nearly nothing can be read. at, fatal, now: what tests and the wiring may replace.
     """
 
     bootstrap: str
@@ -81,6 +84,8 @@ class TrackConfig:
     flush_behind: float = 1.0
     idle_end: float = 0.2
     tick: float = 0.2
+    input_silent_after: float = 900.0
+    fuse: bool = True
     fetch_bytes: int = 2 * 1024 * 1024
     instance_id: str | None = None
     client: dict[str, Any] = field(default_factory=dict)
@@ -124,7 +129,10 @@ class TrackHost:
         self._last_records: dict[int, float] = {}
         self._at_end: dict[int, bool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Task[None] | None = None
         self._shared: AIOKafkaProducer | None = None
+        self.fuse = Fuse(config.fuse)
+        self.listener = Listener(self._reader, self.names.source, config.input_silent_after)
         self._ended = False
 
     @property
@@ -174,6 +182,8 @@ class TrackHost:
     async def stop(self) -> None:
         """After the app has stopped."""
         self._ended = True
+        if self._listening is not None:
+            self._listening.cancel()
         for number in list(self.partitions):
             self._drop(number)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -346,7 +356,16 @@ class TrackHost:
                 )
             tracker = Tracker(self.rules, known.generation)
             made[n] = Partition(
-                n, tracker, publishers[n], self.names, state[n], known, self.tally, self.config.now, self.config.at
+                n,
+                tracker,
+                publishers[n],
+                self.names,
+                state[n],
+                known,
+                self.tally,
+                self.config.now,
+                self.config.at,
+                self.fuse,
             )
         return made, records
 
@@ -447,9 +466,13 @@ class TrackHost:
 
     async def tick(self) -> None:
         """Let time pass for partitions that are read to their end, for ever."""
+        self._listening = self._spawn(self.listener.run())
         while not self._ended:
             await asyncio.sleep(self.config.tick)
-            if not self.consumer.flow_active:
+            if self._listening.done():
+                self._listening.result()
+            self._must_fit(self.listener.partitions)
+            if not self.consumer.flow_active or self.listener.silent:
                 continue
             for partition in list(self.partitions.values()):
                 until = self._idle_until(partition)
@@ -457,6 +480,17 @@ class TrackHost:
                     partition.idle(until)
                     if partition.due:  # shielded: who stops the clock does not stop a flush
                         await asyncio.shield(self._spawn(self.flush(partition)))
+
+    def _must_fit(self, count: int) -> None:
+        """The partition count decides who owns a customer: when it grows under a living state, nothing more is written."""
+        for partition in self.partitions.values():
+            if count and count != partition.control.partitions:
+                self.fatal(
+                    Impossible(
+                        f"{self.names.source} has {count} partitions now, the state was built for "
+                        f"{partition.control.partitions}; rebuild the state: see `volvere rebuild --help`"
+                    )
+                )
 
     def _idle_until(self, partition: Partition) -> int | None:
         """Processing time (microseconds) up to which everything appended is merged; None: not at the end."""

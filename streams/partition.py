@@ -29,6 +29,7 @@ from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import digest, subject_of
 from streams.entries import entry_of
 from streams.facts import CODEC, READABLE, Facts, due_of, unpack
+from streams.fuse import Fuse
 from streams.publish import Outbox, Publisher, Record
 from streams.tracker import Tracker
 from streams.transport import Batch
@@ -128,6 +129,7 @@ class Partition:
         tally: Tally,
         now: Callable[[], int],
         at: Callable[[str, Partition], Any],
+        fuse: Fuse | None = None,
     ) -> None:
         self.number, self.tracker, self.publisher, self.names = number, tracker, publisher, names
         self.state, self.control, self.tally, self._now, self._at = state, control, tally, now, at
@@ -141,6 +143,7 @@ class Partition:
         self.pending_bytes = 0
         self.flushing = 0
         self.dead = False
+        self.fuse = fuse or Fuse()
         self.appended: tuple[int, float] | None = None
         self.lock = asyncio.Lock()
         self.timers = _timers(state)
@@ -162,7 +165,8 @@ class Partition:
         partitions, live_from = self.control.partitions, self.control.live_from
         watermark, clock, size = self.watermark, self.clock, 0
         live, state, dirty, tally = self.live, self.state, self.dirty, self.tally
-        for record in batch.records:
+        heard, unreadable = self.fuse.heard, []
+        for n, record in enumerate(batch.records):
             value, appended = record.value, record.timestamp * 1000
             size += len(value) if value is not None else 0
             clock = max(clock, appended)
@@ -170,7 +174,9 @@ class Partition:
                 t = decode(value, appended, record.headers)
             except Unacceptable as e:
                 self._refuse(record, e)
+                unreadable.append(n)
                 continue
+            heard[t.source] = appended
             subject = subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
             facts = live.get(subject)
             if facts is None:
@@ -179,10 +185,7 @@ class Partition:
                 if packed is not None:
                     facts = unpack(subject, packed)
                 elif (owner := partition_of(subject, partitions)) != self.number:
-                    try:
-                        self._forward(owner, key, record)
-                    except Unacceptable as e:
-                        self._refuse(record, e)
+                    self._forward(owner, key, record)
                     continue
             at = t.occurred_at
             watermark = max(watermark, min(at, appended) - disorder)
@@ -198,6 +201,8 @@ class Partition:
                 tally.merged += 1
             else:
                 tally.repeated += 1
+        if unreadable or not self.fuse.calm:
+            self.fuse.note(batch.records, set(unreadable))
         count = len(batch.records)
         self.watermark, self.clock, self.offset = watermark, clock, batch.position
         self.pending += count
@@ -228,14 +233,16 @@ class Partition:
     def _forward(self, owner: int, key: bytes, record: Any) -> None:
         hops = 1 + max((_count(value) for name, value in record.headers if name == FORWARDED), default=0)
         if hops > MAX_FORWARDS:
-            raise Unacceptable("misplaced", f"forwarded {hops - 1} times, and still not with its owner, {owner}")
+            why = f"forwarded {hops - 1} times, and still not with its owner, {owner}"
+            self._refuse(record, Unacceptable("misplaced", why))
+            return
         headers = [(name, value) for name, value in record.headers if name != FORWARDED]
         headers.append((FORWARDED, str(hops).encode()))
         size = len(key) + len(record.value) + sum(len(name.encode()) + len(value or b"") for name, value in headers)
         if size > MAX_MESSAGE:
-            raise Unacceptable(
-                "unpublishable", f"{size:,} bytes with key and headers; expected {MAX_MESSAGE:,} at most"
-            )
+            why = f"{size:,} bytes with key and headers; expected {MAX_MESSAGE:,} at most"
+            self._refuse(record, Unacceptable("unpublishable", why))
+            return
         self.forwarded.append((owner, (key, record.value, headers)))
         self.tally.forwarded += 1
 

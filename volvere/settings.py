@@ -94,6 +94,15 @@ class Settings(BaseSettings):
     idle_end_ms: int = Field(
         200, ge=10, le=60_000, description="on the embedded broker: nothing for so long is the end, milliseconds"
     )
+    input_silent_after_s: float = Field(
+        900,
+        ge=1,
+        le=86_400,
+        description="when no partition gets a record for so long, no time passes, and it is said, seconds",
+    )
+    fuse: Literal["on", "off"] = Field(
+        "on", description="on: a worker stops when nearly nothing of any source can be read; off: it goes on"
+    )
     fetch_bytes: int = Field(
         1024 * 1024, ge=65_536, le=50 * 1024 * 1024, description="most that one fetch brings of a partition, bytes"
     )

@@ -98,6 +98,8 @@ def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConf
         "flush_after": settings.flush_after_ms / 1000,
         "idle_end": settings.idle_end_ms / 1000,
         "fetch_bytes": settings.fetch_bytes,
+        "input_silent_after": settings.input_silent_after_s,
+        "fuse": settings.fuse == "on",
     }
     return TrackConfig(**values | changes)
 

@@ -90,8 +90,8 @@ def test_a_state_topic_that_deletes_is_wrong(apache_kafka: ApacheKafka, topic_pr
     facts = next(f for f in create(apache_kafka.bootstrap, 2, prefix=topic_prefix) if f.topic.endswith("facts"))
     assert (facts.state, facts.expected, facts.found) == (
         "wrong",
-        "2 partitions, cleanup.policy=compact",
-        "2 partitions, cleanup.policy=delete",
+        "2 partitions, cleanup.policy=compact, message.timestamp.type=LogAppendTime",
+        "2 partitions, cleanup.policy=delete, message.timestamp.type=CreateTime",
     )
 
 
