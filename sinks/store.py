@@ -13,6 +13,7 @@ last two in threads. Each waits for the one before it, so that offsets are commi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ STORED = (TOUCHPOINTS, OPERATIONS, JOURNEYS, FRICTIONS)
 
 BATCH_ROWS = 50_000
 BATCH_SECONDS = 1.0
+ANSWER_WITHIN = 15.0
+"""Seconds in which Kafka must answer one call; what it did not answer is asked again later."""
 SHOWN = 20
 """How many refused records of one batch are logged one by one."""
 
@@ -162,7 +165,8 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
                 write.cancel()
             if self._writes:
                 await asyncio.wait(self._writes)
-            await self._consumer.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._consumer.stop(), ANSWER_WITHIN)
             async with self._moved:
                 self._over = True
                 self._moved.notify_all()
@@ -233,7 +237,10 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         behind = {}
         for tp in self._consumer.assignment() if self._draining else [TopicPartition(*key) for key in self._stored]:
             if tp in self._consumer.assignment():
-                position = await self._consumer.position(tp)
+                try:
+                    position = await asyncio.wait_for(self._consumer.position(tp), ANSWER_WITHIN)
+                except TimeoutError:
+                    return
                 if position > self._stored.get((tp.topic, tp.partition), -1) and not self._pending_rows:
                     behind[tp] = position
         if behind:
@@ -306,7 +313,10 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         try:
-            await self._consumer.commit(offsets)
+            await asyncio.wait_for(self._consumer.commit(offsets), ANSWER_WITHIN)
+        except TimeoutError:
+            log.warning("Kafka did not take the offsets within %g s; a later batch will bring them", ANSWER_WITHIN)
+            return
         except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as e:
             log.info("offsets not committed, the partitions have moved and will be read again: %s", e)
             return

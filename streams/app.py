@@ -188,7 +188,8 @@ class TrackHost:
             self._drop(number)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._shared is not None:
-            await self._shared.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._shared.stop(), 5)
 
     def _producer(self, transactional_id: str | None) -> AIOKafkaProducer:
         options: dict[str, Any] = {"acks": "all"}

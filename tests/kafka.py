@@ -99,6 +99,11 @@ class ApacheKafka:
             self._process.wait()
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send it a signal: SIGSTOP, and it answers nothing any more, until SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def restart(self) -> None:
         """SIGKILL, then start again on the same log and port."""
         self.kill()

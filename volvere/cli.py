@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import tzinfo
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -478,7 +479,7 @@ def worker_track(kafka: Kafka = None, rules: RulesFile = None) -> None:
     in_force = worker.load_rules(settings.rules)
     with worker.broker(settings, create=False) as at:
         config = worker.track_config(settings, at)
-        _loop(worker.until_signalled(lambda stop: worker.run_track(in_force, config, stop)))
+        _loop(worker.until_signalled(partial(worker.run_track, in_force, config), settings.stop_within_s))
 
 
 @worker_app.command("store")
@@ -491,7 +492,7 @@ def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
     worker.set_up_logging(settings)
     with worker.broker(settings, create=False) as at:
         client = worker.open_store(settings)
-        _loop(worker.until_signalled(worker.store(settings, at.bootstrap, client).run))
+        _loop(worker.until_signalled(worker.store(settings, at.bootstrap, client).run, settings.stop_within_s))
 
 
 @worker_app.command("all")
@@ -508,7 +509,8 @@ def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesF
         show.out.print(
             f"Kafka is at [bold]{at.bootstrap}[/bold]: volvere send FILE --kafka {at.bootstrap}", soft_wrap=True
         )
-        _loop(worker.until_signalled(lambda stop: worker.run_all(settings, in_force, at, client, stop)))
+        work = partial(worker.run_all, settings, in_force, at, client)
+        _loop(worker.until_signalled(work, settings.stop_within_s))
 
 
 Touchpoints = Annotated[int, typer.Option(min=10_000, help="how many touchpoints")]

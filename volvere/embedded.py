@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -32,10 +33,12 @@ class EmbeddedBroker:
     """A context manager; `bootstrap` is its address while it runs.
 
     Entering raises BrokerProblem where the package is not installed or the broker does not start.
+    died: called, in a thread, when it ends by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, died: Callable[[], None] | None = None) -> None:
         self.bootstrap = ""
+        self._died = died
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,6 +50,7 @@ class EmbeddedBroker:
         binary = _binary()
         for _ in range(_ATTEMPTS):  # the free port may be taken by another process before the broker binds it
             if self._start(binary):
+                threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
                 return self
         raise BrokerProblem(
             f"the embedded broker did not start ({binary}); run it by hand to see why, "
@@ -60,10 +64,15 @@ class EmbeddedBroker:
 
     def stop(self) -> None:
         """End it; what it held is gone. Twice is once."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        if self._process is process and self._died is not None:
+            self._died()
 
     def _start(self, binary: str) -> bool:
         port = free_port()

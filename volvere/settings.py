@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     idle_end_ms: int = Field(
         200, ge=10, le=60_000, description="on the embedded broker: nothing for so long is the end, milliseconds"
     )
+    stop_within_s: float = Field(
+        25, ge=1, le=3600, description="a worker that was told to stop and has not by then is ended, seconds"
+    )
     input_silent_after_s: float = Field(
         900,
         ge=1,

@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
     """The broker of the settings, started if it is the embedded one; topics created or checked. Raises BrokerProblem."""
     with contextlib.ExitStack() as stack:
         embedded = settings.kafka_is_embedded
-        bootstrap = stack.enter_context(EmbeddedBroker()).bootstrap if embedded else settings.kafka
+        bootstrap = stack.enter_context(EmbeddedBroker(_broker_died)).bootstrap if embedded else settings.kafka
         count = settings.partition_count if embedded else settings.partitions
         if create:
             found = topics.create(bootstrap, count, prefix=settings.topic_prefix, replication=settings.replication)
@@ -80,6 +82,13 @@ def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
             )
         trusted = not embedded and has_transactions(bootstrap, settings.application)
         yield Broker(bootstrap, trusted)
+
+
+def _broker_died() -> None:
+    """All that it held is gone, and its clients would wait for it for ever."""
+    log.critical("the embedded broker has ended by itself; run the command again")
+    logging.shutdown()
+    os._exit(2)
 
 
 def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConfig:
@@ -182,13 +191,33 @@ def generation(client: Client) -> int:
     return clickhouse.newest_generation(client) + 1
 
 
-async def until_signalled(work: Callable[[asyncio.Event], Any]) -> None:
-    """Run a service until SIGTERM or SIGINT; it is given the event that says stop."""
+async def until_signalled(work: Callable[[asyncio.Event], Any], within: float = 25.0) -> None:
+    """Run a service until SIGTERM or SIGINT; it is given the event that says stop.
+
+    within: seconds after the signal in which it must have ended; then the process ends, whatever it waits for.
+    """
     stop = asyncio.Event()
+    overdue = threading.Timer(within, _overdue, (within,))  # a thread: the loop itself may be what is stuck
+    overdue.daemon = True
+
+    def signalled() -> None:
+        if not stop.is_set():
+            stop.set()
+            overdue.start()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await work(stop)
+        loop.add_signal_handler(number, signalled)
+    try:
+        await work(stop)
+    finally:
+        overdue.cancel()
+
+
+def _overdue(seconds: float) -> None:
+    log.critical("not stopped within %g s, ending; what is not acknowledged will be read again", seconds)
+    logging.shutdown()
+    os._exit(4)
 
 
 class _Json(logging.Formatter):

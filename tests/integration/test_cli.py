@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import FACTS, FRICTIONS, JOURNEYS, TOPICS, TOUCHPOINTS
 from tests.command import COMMAND, ask, environment, running, volvere
-from tests.kafka import read_topic
+from tests.kafka import ApacheKafka, read_topic
 from volvere.embedded import EmbeddedBroker
 from volvere.settings import load
 from volvere.worker import Broker, load_rules, track_config, tracking
@@ -155,6 +156,10 @@ def committed(where: dict[str, Any], worker: str, topic: str, wanted: int, withi
 
 
 _numbers = itertools.count(1)
+LINE = (
+    '{"source":"web","event_id":"1","customer_id":"maria","kind":"page.viewed","channel":"web",'
+    '"occurred_at":"2025-01-06T09:00:00Z"}\n'
+)
 
 
 @pytest.fixture
@@ -240,6 +245,36 @@ def test_both_workers_in_one_process(company: tuple[Path, list[Any]], tmp_path: 
     alone = [t for t in stand if t["contact_id"] is None and t["kind"].startswith("contact.")]
     assert row["contacts"] == len({t["contact_id"] for t in stand} - {None}) + len(alone)
     assert row["journeys"] > 100
+
+
+def test_the_embedded_broker_dies(tmp_path: Path) -> None:
+    """Nobody waits for ever for a broker that has lost everything: the command ends and says so."""
+    with running(tmp_path, "worker", "all") as workers:
+        workers.line(lambda line: "Kafka is at" in line)
+        tasks = Path(f"/proc/{workers.pid}/task").iterdir()
+        (broker,) = {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+        os.kill(broker, signal.SIGKILL)
+        done = workers.end()
+    assert done.code == 2
+    assert "the embedded broker has ended by itself; run the command again" in done.out
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("worker", ["track", "store"])
+def test_a_worker_that_cannot_stop_in_order_ends_in_time(
+    own_kafka: ApacheKafka, topic_prefix: str, tmp_path: Path, worker: str
+) -> None:
+    """Within its grace period an orchestrator's SIGTERM ends a worker, even one whose broker answers nothing any more."""
+    own_kafka.start()
+    service: dict[str, Any] = {"kafka": own_kafka.bootstrap, "topic_prefix": topic_prefix, "application": "stopped"}
+    volvere(tmp_path, "topics", "create", "--partitions", 4, **service)
+    with running(tmp_path, "worker", worker, stop_within_s=3, **service) as process:
+        volvere(tmp_path, "send", "-", stdin=LINE, **service)
+        committed(service, worker, TOUCHPOINTS.name, 1)
+        own_kafka.signal(signal.SIGSTOP)
+        done = process.terminate(within=30)
+    assert done.code in (0, 4), done.out
+    assert done.code == 0 or "not stopped within 3 s" in done.out
 
 
 def test_a_tracker_that_is_stopped_and_another_that_goes_on(
