@@ -66,7 +66,8 @@ class TrackConfig:
 
     trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka).
     generation: of a state that does not exist yet. input_silent_after: when no partition gets a record for so long, no
-    time passes any more. fuse: stop when nearly nothing can be read. at, fatal, now: what tests and the wiring may replace.
+    time passes any more. fuse: stop when nearly nothing can be read. client: what every client of Kafka needs to be let
+    in, as aiokafka names it. at, fatal, now: what tests and the wiring may replace.
     """
 
     bootstrap: str
@@ -559,11 +560,25 @@ async def _until(reader: AIOKafkaConsumer, partitions: list[TopicPartition], end
         await asyncio.sleep(0)
 
 
+def _credentials(client: dict[str, Any]) -> faust.SSLCredentials | faust.SASLCredentials | None:
+    """What Faust's own consumer needs to be let in, made of the options of the other clients."""
+    context = client.get("ssl_context")
+    if "sasl_mechanism" not in client:
+        return faust.SSLCredentials(context) if context is not None else None
+    return faust.SASLCredentials(
+        username=client["sasl_plain_username"],
+        password=client["sasl_plain_password"],
+        mechanism=client["sasl_mechanism"],
+        ssl_context=context,
+    )
+
+
 def build(rules: Rules, config: TrackConfig) -> TrackApp:
     """The app, wired; nothing is connected before it starts."""
     app = TrackApp(
         f"{config.application}-track",
         broker=[f"kafka://{address}" for address in config.bootstrap.split(",")],
+        broker_credentials=_credentials(config.client),
         agent_supervisor=mode.CrashingSupervisor,
         broker_session_timeout=config.session_timeout,
         broker_heartbeat_interval=config.heartbeat_interval,

@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from tests.certificates import Certificates
 from volvere.embedded import die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,13 @@ POM = ROOT / ".ci" / "kafka" / "pom.xml"
 LIBS_VARIABLE = "VOLVERE_TEST_KAFKA_LIBS"
 READY_WITHIN_MS = 60_000
 _CLUSTER = "dm9sdmVyZS10ZXN0cy0wMA"
+
+
+USER, PASSWORD = "worker", "hunter2 & co."
+"""Who may come in where a login is asked for: by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512."""
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+DOORS = {"tls": "SSL", "expired": "SSL", "mutual": "SSL", "sasl": "SASL_SSL", "clear": "SASL_PLAINTEXT"}
+"""Listeners that ask for something: `expired` shows an old certificate, `mutual` wants the client's."""
 
 
 class KafkaMissing(Exception):
@@ -47,9 +55,12 @@ class Record:
 
 
 class ApacheKafka:
-    """One broker and controller in one process. `bootstrap` stays the same over restarts."""
+    """One broker and controller in one process. `bootstrap` stays the same over restarts.
 
-    def __init__(self, folder: Path, *, heap: str = "512m") -> None:
+    doors: addresses of the listeners in DOORS, where it is given certificates.
+    """
+
+    def __init__(self, folder: Path, *, heap: str = "512m", certificates: Certificates | None = None) -> None:
         self._java, libs = _java(), _libs()
         self._classpath = f"{libs}/*"
         self._heap = heap
@@ -59,7 +70,11 @@ class ApacheKafka:
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
-        self._properties.write_text(_properties(port, controller, folder / "log"), encoding="utf-8")
+        self.doors = {name: f"127.0.0.1:{free_port()}" for name in (DOORS if certificates else ())}
+        text = _properties(port, controller, folder / "log", self.doors)
+        if certificates is not None:
+            text += _locks(certificates)
+        self._properties.write_text(text, encoding="utf-8")
         self._output = folder / "kafka.out"
         formatted = subprocess.run(
             [
@@ -70,6 +85,7 @@ class ApacheKafka:
                 _CLUSTER,
                 "-c",
                 self._properties,
+                *(f"--add-scram={m}=[name={USER},password={PASSWORD}]" for m in SCRAM if self.doors),
             ],
             capture_output=True,
             text=True,
@@ -208,12 +224,15 @@ def _libs() -> Path:
     return libs
 
 
-def _properties(port: int, controller: int, log: Path) -> str:
+def _properties(port: int, controller: int, log: Path, doors: dict[str, str]) -> str:
+    listeners = ",".join([f"PLAINTEXT://127.0.0.1:{port}", *(f"{n.upper()}://{at}" for n, at in doors.items())])
+    protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"} | {n.upper(): DOORS[n] for n in doors}
     return f"""\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map={",".join(f"{name}:{protocol}" for name, protocol in protocols.items())}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 offsets.topic.replication.factor=1
@@ -230,3 +249,22 @@ broker.heartbeat.interval.ms=200
 auto.create.topics.enable=false
 log.dirs={log}
 """
+
+
+def _locks(certificates: Certificates) -> str:
+    """What the listeners in DOORS show, and what they ask for."""
+    lines = ["sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"]
+    for name, protocol in DOORS.items():
+        own = f"listener.name.{name}"
+        if protocol.endswith("SSL"):
+            shown = certificates.expired if name == "expired" else certificates.server
+            lines += [f"{own}.ssl.keystore.type=PEM", f"{own}.ssl.keystore.location={shown}"]
+        if name == "mutual":
+            lines += [f"{own}.ssl.truststore.type=PEM", f"{own}.ssl.truststore.location={certificates.ca}"]
+            lines += [f"{own}.ssl.client.auth=required"]
+        if protocol.startswith("SASL"):
+            module = "org.apache.kafka.common.security"
+            lines += [f"{own}.{m.lower()}.sasl.jaas.config={module}.scram.ScramLoginModule required;" for m in SCRAM]
+            plain = f'{module}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+            lines += [f"{own}.plain.sasl.jaas.config={plain}"]
+    return "\n".join(lines) + "\n"
