@@ -46,7 +46,10 @@ class Sent:
 
 @dataclass
 class Ledger:
-    """A publisher that keeps what the broker would; a test may have it do something `during` a write, or fail."""
+    """A publisher that keeps what the broker would; a test may have it do something `during` a write, or fail.
+
+    clock: the broker's own, microseconds; 0: it tells none.
+    """
 
     topics: dict[str, list[Record]] = field(default_factory=dict)
     state: dict[bytes, bytes] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Ledger:
     forwarded: list[tuple[int, Record]] = field(default_factory=list)
     flushes: list[Outbox] = field(default_factory=list)
     during: Callable[[], Awaitable[Any]] | None = None
+    clock: int = 0
 
     async def start(self) -> None:
         """Nobody to fence."""
@@ -61,7 +65,7 @@ class Ledger:
     async def stop(self) -> None:
         """Nothing to close."""
 
-    async def write(self, outbox: Outbox, at: Hook) -> None:
+    async def write(self, outbox: Outbox, at: Hook) -> int:
         """All of it, or nothing."""
         await at(POINTS[0])
         if self.during is not None:
@@ -81,6 +85,7 @@ class Ledger:
         key, value, _ = outbox.control
         assert key == CONTROL and value is not None
         self.control = read_control(value, PARTITIONS)
+        return self.clock
 
     @property
     def said(self) -> list[str]:
@@ -296,6 +301,31 @@ def test_timers_fire_when_time_passes_and_after_a_restart() -> None:
     desk.partition.idle(at("22m"))
     assert desk.flush() == ["maria slow_reply updated"]
     assert desk.claim().watermark == at("21m") and desk.flush() == []
+
+
+@pytest.mark.parametrize(("broker", "begins"), [(at("3h"), at("3h")), (0, MONDAY)])
+def test_a_state_begins_when_the_broker_says_so(broker: int, begins: int) -> None:
+    """What is live is judged by the broker's clock, where it tells its own; and a successor finds it written down."""
+    desk = Desk()
+    desk.ledger.clock = broker
+    asyncio.run(desk.partition.begin())
+    assert desk.ledger.control is not None and desk.ledger.control.live_from == begins
+    desk.ledger.clock = at("5h")
+    asyncio.run(desk.claim().begin())
+    assert desk.ledger.control.live_from == begins
+    assert desk.tally.flushes == 0, "a claim is no work"
+
+
+def test_time_goes_on_by_the_steady_clock_from_what_the_broker_said() -> None:
+    """This machine's idea of the hour is not asked."""
+    desk = Desk()
+    assert desk.partition.broker_time(0.0) is None
+    desk.ledger.clock = at("3h")
+    asyncio.run(desk.partition.begin())
+    assert desk.partition.appended is not None
+    read = desk.partition.appended[1]
+    assert desk.partition.broker_time(read + 60) == at("3h") + 60 * SECOND
+    assert desk.partition.broker_time(read - 1) == at("3h") - SECOND
 
 
 def test_idle_time_that_was_not_flushed_passes_again_once() -> None:
