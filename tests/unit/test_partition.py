@@ -317,7 +317,7 @@ def test_a_state_begins_when_the_broker_says_so(broker: int, begins: int) -> Non
 
 
 def test_time_goes_on_by_the_steady_clock_from_what_the_broker_said() -> None:
-    """This machine's idea of the hour is not asked."""
+    """A machine's own idea of the hour is not asked."""
     desk = Desk()
     assert desk.partition.broker_time(0.0) is None
     desk.ledger.clock = at("3h")
