@@ -29,7 +29,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from schemas.errors import Transient
-from sinks import dictionary
+from sinks import dictionary, tls
 from sinks.rows import pack
 
 OLDEST = (26, 3)
@@ -55,11 +55,24 @@ class StoreProblem(Exception):
     """ClickHouse cannot be used as it is set up, or a question is wrong; the text is for a person."""
 
 
-def connect(where: str | Path, user: str | None = None, password: str | None = None) -> Client:
-    """A client for a folder (embedded) or an http(s) URL. Raises StoreProblem."""
+def connect(
+    where: str | Path,
+    user: str | None = None,
+    password: str | None = None,
+    *,
+    ca_file: Path | None = None,
+    cert_file: Path | None = None,
+    key_file: Path | None = None,
+) -> Client:
+    """A client for a folder (embedded) or an http(s) URL. Raises StoreProblem.
+
+    ca_file: who signed the server's certificate; None: whom the system trusts. cert_file, key_file: our own; without a
+    password they are the login.
+    """
     text = str(where)
     if text.startswith(("http://", "https://")):
-        return _connect_server(text, user, password)
+        files = {"ca_cert": ca_file, "client_cert": cert_file, "client_cert_key": key_file}
+        return _connect_server(text, user, password, {name: str(file) for name, file in files.items() if file})
     if "://" in text or re.fullmatch(r"[\w.-]+:\d+", text):
         raise StoreProblem(f"ClickHouse at {_shown(text)}: expected a folder, or a URL such as http://localhost:8123")
     return _connect_folder(Path(text))
@@ -91,7 +104,7 @@ def _holder(path: Path) -> str:
     return f" (last opened by process {found[1]})" if found else ""
 
 
-def _connect_server(url: str, user: str | None, password: str | None) -> Client:
+def _connect_server(url: str, user: str | None, password: str | None, files: dict[str, Any]) -> Client:
     parts = urlsplit(url)
     shown = _shown(url)
     try:
@@ -114,6 +127,8 @@ def _connect_server(url: str, user: str | None, password: str | None) -> Client:
             send_receive_timeout=65,
             autogenerate_session_id=False,
             compress="lz4",
+            tls_mode="strict" if password else "mutual",
+            **files,
         )
     except ClickHouseError as e:
         raise _connect_problem(e, shown) from None
@@ -131,7 +146,9 @@ def _connect_server(url: str, user: str | None, password: str | None) -> Client:
 def _connect_problem(error: ClickHouseError, shown: str) -> StoreProblem:
     code = _code(error)
     if code in REFUSED_LOGIN:
-        return StoreProblem(f"ClickHouse at {shown} refuses the login; check user and password")
+        return StoreProblem(f"ClickHouse at {shown} refuses the login; check user and password, or the certificate")
+    if (why := tls.refusal(error, "VOLVERE_CLICKHOUSE")) is not None:
+        return StoreProblem(f"ClickHouse at {shown} cannot be used: {why}")
     if code is None:
         return StoreProblem(f"ClickHouse at {shown} does not answer; is it running, and is this its HTTP address?")
     return StoreProblem(f"ClickHouse at {shown}: {explain(error)}")

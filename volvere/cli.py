@@ -26,10 +26,10 @@ from schemas.times import parse_time
 from sinks.clickhouse import StoreProblem, connect
 from sinks.clickhouse import query as ask
 from streams.rules import RulesError
-from volvere import files, show, topics, worker
+from volvere import files, security, show, topics, worker
 from volvere.files import FileProblem, Item, LeftOut, Record, Refused
 from volvere.rules_texts import MEANINGS
-from volvere.settings import Settings, SettingsProblem, load
+from volvere.settings import Settings, SettingsProblem, load, shown
 from volvere.topics import BrokerProblem, Finding
 
 app = typer.Typer(
@@ -49,6 +49,8 @@ worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGT
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone."
 )
+config_app = typer.Typer(no_args_is_help=True, help="See the settings in force.")
+app.add_typer(config_app, name="config")
 app.add_typer(topics_app, name="topics")
 app.add_typer(rules_app, name="rules")
 app.add_typer(worker_app, name="worker")
@@ -147,7 +149,7 @@ def send(
     worker.set_up_logging(settings, "error")
     items = files.read(file, form.value)
     with worker.broker(settings, create=False) as at:
-        fed = _loop(feed(at.bootstrap, items, settings.topic_prefix))
+        fed = _loop(feed(at.bootstrap, items, settings.topic_prefix, access=at.access))
     show.out.print(f"{fed.records:,} records sent, {fed.left_out.total():,} left out, {fed.refused.total():,} refused")
     if fed.unfit:
         show.out.print(f"{fed.unfit:,} of the sent are no touchpoints: `track` puts them into the dead letters")
@@ -206,7 +208,8 @@ def watch(
 
         async def follow() -> None:
             seen = 0
-            async for event in events(at.bootstrap, settings.topic_prefix, beginning=beginning):
+            found = events(at.bootstrap, settings.topic_prefix, beginning=beginning, access=at.access)
+            async for event in found:
                 if json:
                     typer.echo(msgspec.json.encode(event))
                 else:
@@ -246,7 +249,7 @@ def _filled_store(clickhouse: str | None) -> Iterator[Client]:
         raise StoreProblem(
             f"there is no store in {settings.clickhouse}; fill one with `volvere run FILE`, or name it with --clickhouse"
         )
-    client = connect(settings.clickhouse, settings.clickhouse_user, settings.password())
+    client = connect(settings.clickhouse, **security.clickhouse(settings))
     try:
         yield client
     finally:
@@ -344,6 +347,28 @@ def demo(
         raise typer.Exit(1)
 
 
+@config_app.command("show")
+def config_show(
+    form: Annotated[Form, typer.Option("--format", help="how to write them")] = Form.table,
+    kafka: Kafka = None,
+    clickhouse: ClickHouse = None,
+    rules: RulesFile = None,
+) -> None:
+    """Show every setting in force and where it comes from; of a secret only whether it is set.
+
+    An option wins over the environment, the environment over the file .env, that over the default.
+
+    `volvere config show` · `volvere config show --kafka kafka:9092 --format json`
+    """
+    options = {"kafka": kafka, "clickhouse": clickhouse, "rules": rules}
+    lines = shown(load(**options), **options)
+    text = show.answer(["setting", "value", "source"], [(s.variable, s.value, s.source) for s in lines], form.value)
+    if isinstance(text, str):
+        typer.echo(text)
+    else:
+        show.out.print(text)
+
+
 @topics_app.command("create")
 def topics_create(
     kafka: Kafka = None,
@@ -357,7 +382,11 @@ def topics_create(
     worker.set_up_logging(settings, "error")
     _findings(
         topics.create(
-            settings.kafka, settings.partitions, prefix=settings.topic_prefix, replication=settings.replication
+            settings.kafka,
+            settings.partitions,
+            prefix=settings.topic_prefix,
+            replication=settings.replication,
+            access=security.kafka(settings),
         )
     )
 
@@ -370,7 +399,8 @@ def topics_check(kafka: Kafka = None) -> None:
     """
     settings = _outside(load(kafka=kafka), "topics check")
     worker.set_up_logging(settings, "error")
-    _findings(topics.check(settings.kafka, settings.partitions, prefix=settings.topic_prefix))
+    access = security.kafka(settings)
+    _findings(topics.check(settings.kafka, settings.partitions, prefix=settings.topic_prefix, access=access))
 
 
 def _findings(found: list[Finding]) -> None:
@@ -492,7 +522,7 @@ def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
     worker.set_up_logging(settings)
     with worker.broker(settings, create=False) as at:
         client = worker.open_store(settings)
-        _loop(worker.until_signalled(worker.store(settings, at.bootstrap, client).run, settings.stop_within_s))
+        _loop(worker.until_signalled(worker.store(settings, at, client).run, settings.stop_within_s))
 
 
 @worker_app.command("all")

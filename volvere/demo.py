@@ -25,7 +25,7 @@ from volvere.settings import load
 from volvere.show import answer, friction_line, heading, out
 from volvere.simulator import Company, Planted
 from volvere.watch import watch
-from volvere.worker import broker, load_rules, open_store, wall
+from volvere.worker import Broker, broker, load_rules, open_store, wall
 
 QUESTIONS = {
     "Which queues make people give up, and how long had they waited?": """\
@@ -57,7 +57,7 @@ async def demo(seed: int, customers: int, days: int, seconds: float) -> bool:
         settings = load(kafka="embedded", clickhouse=str(Path(folder) / "clickhouse"))
         client = open_store(settings)
         with broker(settings) as at:
-            watching = asyncio.ensure_future(_watch(at.bootstrap))
+            watching = asyncio.ensure_future(_watch(at))
             try:
                 pace = seconds / max(1, len(lines) / 100)
                 items = [*_broken(), *lines]
@@ -91,10 +91,10 @@ def _broken() -> list[Record]:
     return found
 
 
-async def _watch(bootstrap: str) -> None:
+async def _watch(at: Broker) -> None:
     """Print what opens, but not every line of a busy hour."""
     shown: Counter[str] = Counter()
-    async for event in watch(bootstrap, beginning=True):
+    async for event in watch(at.bootstrap, beginning=True, access=at.access):
         kind = event["data"]["kind"]
         shown[kind] += 1
         if shown[kind] <= 3 or shown[kind] % 10 == 0:

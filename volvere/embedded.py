@@ -22,7 +22,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from volvere.topics import BrokerProblem
+from volvere.security import OPEN, Access
+from volvere.topics import BrokerProblem, not_started
 
 _READY_WITHIN = 15.0
 _ATTEMPTS = 3
@@ -104,7 +105,9 @@ def free_port() -> int:
         return port
 
 
-def has_transactions(bootstrap: str, application: str = "volvere", deadline_s: float = 20.0) -> bool:
+def has_transactions(
+    bootstrap: str, application: str = "volvere", deadline_s: float = 20.0, *, access: Access = OPEN
+) -> bool:
     """Whether the broker has transactions: found out by starting a transactional producer.
 
     A broker may list the calls and yet refuse them (the embedded one does), so that only trying
@@ -112,10 +115,10 @@ def has_transactions(bootstrap: str, application: str = "volvere", deadline_s: f
     nobody answers or the user may not, since a guess would cost exactness. Not to be called
     from inside an event loop.
     """
-    return asyncio.run(_try_transactions(bootstrap, f"{application}-probe", deadline_s))
+    return asyncio.run(_try_transactions(bootstrap, f"{application}-probe", deadline_s, access))
 
 
-async def _try_transactions(bootstrap: str, transactional_id: str, deadline_s: float) -> bool:
+async def _try_transactions(bootstrap: str, transactional_id: str, deadline_s: float, access: Access) -> bool:
     from aiokafka import AIOKafkaProducer
     from aiokafka import errors as kafka
 
@@ -128,7 +131,7 @@ async def _try_transactions(bootstrap: str, transactional_id: str, deadline_s: f
     sender = logging.getLogger("aiokafka.producer.sender")
     sender.addFilter(_nothing)  # the refusal is an answer here, not an error
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap.split(","), transactional_id=transactional_id, request_timeout_ms=5000
+        bootstrap_servers=bootstrap.split(","), transactional_id=transactional_id, request_timeout_ms=5000, **access
     )
     try:
         await asyncio.wait_for(producer.start(), deadline_s)
@@ -139,10 +142,8 @@ async def _try_transactions(bootstrap: str, transactional_id: str, deadline_s: f
             f"the broker at {bootstrap} did not say within {deadline_s:g} s whether it has transactions; "
             "try again, or set VOLVERE_TRANSACTIONS to on or off"
         ) from None
-    except kafka.KafkaConnectionError:
-        raise BrokerProblem(
-            f'no Kafka broker answers at {bootstrap}; start it, or set VOLVERE_KAFKA to its address or to "embedded"'
-        ) from None
+    except kafka.KafkaConnectionError as e:
+        raise await not_started(bootstrap, access, e) from None
     except kafka.KafkaError as e:
         raise BrokerProblem(
             f"the broker at {bootstrap} refused transactional id {transactional_id!r} ({type(e).__name__}); "

@@ -14,7 +14,8 @@ from schemas.decode import decode
 from schemas.errors import Unacceptable
 from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
 from volvere.files import Item, LeftOut, Record, Refused
-from volvere.topics import BrokerProblem
+from volvere.security import OPEN, Access
+from volvere.topics import BrokerProblem, not_started
 from volvere.worker import wall
 
 SHOWN = 5
@@ -43,6 +44,8 @@ async def feed(
     prefix: str = "",
     pause: Callable[[Fed], Awaitable[None]] | None = None,
     every: int = 5_000,
+    *,
+    access: Access = OPEN,
 ) -> Fed:
     """Send the items of a file; ends when the broker has acknowledged all. Raises BrokerProblem.
 
@@ -51,13 +54,18 @@ async def feed(
     fed = Fed()
     topic, letters = prefix + TOUCHPOINTS.name, prefix + DEAD_LETTERS.name
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_batch_size=262_144, max_request_size=8 * 1024 * 1024
+        bootstrap_servers=bootstrap,
+        acks="all",
+        linger_ms=5,
+        max_batch_size=262_144,
+        max_request_size=8 * 1024 * 1024,
+        **access,
     )
     try:
         await producer.start()
     except KafkaError as e:
         await producer.stop()
-        raise BrokerProblem(f"no Kafka broker answers at {bootstrap} ({e}); start it, or set VOLVERE_KAFKA") from None
+        raise await not_started(bootstrap, access, e) from None
     waiting: list[tuple[int, asyncio.Future[object]]] = []
     try:
         partitions = len(await producer.partitions_for(topic))

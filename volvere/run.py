@@ -69,7 +69,7 @@ async def run(
     started = time.monotonic()
     failed: list[BaseException] = []
     config = track_config(settings, at, generation=generation(client), fatal=failed.append)
-    worker, stop = store(settings, at.bootstrap, client), asyncio.Event()
+    worker, stop = store(settings, at, client), asyncio.Event()
     storing = asyncio.ensure_future(worker.run(stop))
     progress = Progress()
     try:
@@ -81,7 +81,8 @@ async def run(
                     progress.fed = fed.records
                     await asyncio.sleep(pace)
 
-                fed = await feed(at.bootstrap, items, settings.topic_prefix, pause, every=100 if pace else 5_000)
+                every = 100 if pace else 5_000
+                fed = await feed(at.bootstrap, items, settings.topic_prefix, pause, every, access=at.access)
                 progress.fed, progress.feeding = fed.records, False
                 await _first(app.host.finish(fed.ends, fed.newest), storing)
                 wanted = {(settings.topic_prefix + TOUCHPOINTS.name, q): end for q, end in fed.ends.items()}

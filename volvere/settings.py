@@ -8,11 +8,13 @@ by this module (`python -m volvere.settings`), and a test fails when it drifts.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from schemas.topics import DEFAULT_PARTITIONS, EMBEDDED_PARTITIONS
 
@@ -57,6 +59,31 @@ class Settings(BaseSettings):
     kafka: Annotated[str, StringConstraints(min_length=1), AfterValidator(_kafka)] = Field(
         EMBEDDED, description='"embedded" (a broker in memory, for one command), or addresses: host:port,host:port'
     )
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="what Kafka's addresses ask for: plaintext, ssl, sasl_plaintext or sasl_ssl"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="how to log in, with sasl_plaintext and sasl_ssl: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_user: str | None = Field(None, description="user on Kafka, with sasl_plaintext and sasl_ssl")
+    kafka_password: SecretStr = Field(SecretStr(""), description="its password")
+    kafka_password_file: Path | None = Field(
+        None, description="a file that holds the password, such as a mounted secret; wins over the password"
+    )
+    kafka_ca_file: Path | None = Field(
+        None,
+        description="who signed the brokers' certificates (PEM), with ssl and sasl_ssl; none: whom the system trusts",
+    )
+    kafka_cert_file: Path | None = Field(
+        None, description="our certificate with its chain (PEM), where the brokers ask for one"
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="its private key (PEM); none: it is in the file of the certificate"
+    )
+    kafka_key_password: SecretStr = Field(SecretStr(""), description="the key's password, if it has one")
+    kafka_key_password_file: Path | None = Field(
+        None, description="a file that holds the key's password; wins over the password"
+    )
     clickhouse: Annotated[str, StringConstraints(min_length=1), AfterValidator(_clickhouse)] = Field(
         "./volvere-data", description="a folder (ClickHouse's engine in this process), or the URL of a server"
     )
@@ -64,6 +91,16 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr = Field(SecretStr(""), description="its password")
     clickhouse_password_file: Path | None = Field(
         None, description="a file that holds the password, such as a mounted secret; wins over the password"
+    )
+    clickhouse_ca_file: Path | None = Field(
+        None, description="who signed the server's certificate (PEM), with an https URL; none: whom the system trusts"
+    )
+    clickhouse_cert_file: Path | None = Field(
+        None,
+        description="our certificate with its chain (PEM), where the server asks for one; without a password it is the login",
+    )
+    clickhouse_key_file: Path | None = Field(
+        None, description="its private key (PEM, without a password); none: it is in the file of the certificate"
     )
     rules: Path | None = Field(None, description="the rules file (TOML); none: the rules that come with Volveré")
     application: _Name = Field("volvere", description="begins the names of consumer groups and transactional ids")
@@ -123,6 +160,45 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _access_fits(self) -> Self:
+        wrong = [*self._kafka_misfits(), *self._clickhouse_misfits()]
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+    def _kafka_misfits(self) -> Iterator[str]:
+        """Settings that mean nothing beside the others, or are missing: rather than going on with less security."""
+        security = self.kafka_security
+        login, tls = security.startswith("sasl"), security.endswith("ssl")
+        logins = ("kafka_sasl_mechanism", "kafka_user", "kafka_password")
+        certificates = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "kafka_key_password")
+        for name in (*(logins if not login else ()), *(certificates if not tls else ())):
+            if self.has(name):
+                fits = "sasl_ssl or sasl_plaintext" if name in logins else "ssl or sasl_ssl"
+                yield f"{variable(name)}: expected {variable('kafka_security')} {fits} beside it; got {security}"
+        for name in logins if login else ():
+            if not self.has(name):
+                means = "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512" if name == "kafka_sasl_mechanism" else "a value"
+                yield f"{variable(name)}: expected {means}, since {variable('kafka_security')} is {security}"
+        for name in ("kafka_key_file", "kafka_key_password") if tls and self.kafka_cert_file is None else ():
+            if self.has(name):
+                yield f"{variable(name)}: expected {variable('kafka_cert_file')} beside it"
+
+    def _clickhouse_misfits(self) -> Iterator[str]:
+        for name in ("clickhouse_ca_file", "clickhouse_cert_file", "clickhouse_key_file"):
+            if self.has(name) and self.clickhouse.startswith("http://"):
+                yield f"{variable(name)}: expected an https URL in {variable('clickhouse')}; got {masked(self.clickhouse)}"
+        if self.clickhouse_key_file is not None and self.clickhouse_cert_file is None:
+            yield f"{variable('clickhouse_key_file')}: expected {variable('clickhouse_cert_file')} beside it"
+
+    def has(self, name: str) -> bool:
+        """Whether it is given; a password also by its file."""
+        value = getattr(self, name)
+        if isinstance(value, SecretStr):
+            return bool(value.get_secret_value()) or getattr(self, f"{name}_file") is not None
+        return bool(value)
+
     @property
     def kafka_is_embedded(self) -> bool:
         """Whether a broker is to be started in this machine's memory."""
@@ -138,17 +214,59 @@ class Settings(BaseSettings):
         """Partitions that new topics get."""
         return self.partitions or (EMBEDDED_PARTITIONS if self.kafka_is_embedded else DEFAULT_PARTITIONS)
 
-    def password(self) -> str:
-        """The password for ClickHouse. Raises SettingsProblem where its file cannot be read."""
-        if self.clickhouse_password_file is None:
-            return self.clickhouse_password.get_secret_value()
+    def secret(self, name: str) -> str:
+        """A password, such as `kafka_password`: from its file, if it has one. Raises SettingsProblem where that cannot be read."""
+        path: Path | None = getattr(self, f"{name}_file")
+        if path is None:
+            secret: str = getattr(self, name).get_secret_value()
+            return secret
         try:
-            return self.clickhouse_password_file.read_text(encoding="utf-8").strip()
+            return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as e:
             why = e.strerror if isinstance(e, OSError) else "is not text"
-            raise SettingsProblem(
-                f"{PREFIX}CLICKHOUSE_PASSWORD_FILE: expected a readable file; {self.clickhouse_password_file}: {why}"
-            ) from None
+            raise SettingsProblem(f"{variable(f'{name}_file')}: expected a readable file; {path}: {why}") from None
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def masked(value: str) -> str:
+    """An address or URL as it may be shown: whoever wrote a login into it does not read it in a log."""
+    head, at, address = value.rpartition("@")
+    if not at:
+        return value
+    scheme, separator, _ = head.partition("://")
+    return f"{scheme}{separator}***@{address}" if separator else f"***@{address}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One setting as it may be shown. value: a secret only as "set" or "not set".
+
+    source: option, environment, .env or default.
+    """
+
+    variable: str
+    value: str | int | float | None
+    source: str
+
+
+def shown(settings: Settings, **options: object) -> list[Shown]:
+    """Every setting in force; options: those that were given to `load`."""
+    given = {name for name, value in options.items() if value is not None}
+    places = {"option": given, "environment": EnvSettingsSource(Settings)(), ".env": DotEnvSettingsSource(Settings)()}
+    out = []
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = "set" if settings.has(name) else "not set"
+        elif isinstance(value, str | Path):
+            value = masked(str(value))
+        source = next((place for place, names in places.items() if name in names), "default")
+        out.append(Shown(variable(name), value, source))
+    return out
 
 
 def load(**options: object) -> Settings:
@@ -176,8 +294,8 @@ def explain(error: ValidationError) -> str:
             continue
         name = str(problem["loc"][0])
         expected = message if message.startswith("expected") else f"expected {message[0].lower()}{message[1:]}"
-        shown = "" if "password" in name else f"; got {str(problem['input'])[:80]!r}"
-        lines.append(f"{PREFIX}{name.upper()}: {expected}{shown}")
+        got = "" if "password" in name else f"; got {masked(str(problem['input']))[:80]!r}"
+        lines.append(f"{variable(name)}: {expected}{got}")
     return "\n".join(lines)
 
 
@@ -188,7 +306,7 @@ def example() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-        out += ["", f"# {field.description}", f"#{PREFIX}{name.upper()}={'' if default is None else default}"]
+        out += ["", f"# {field.description}", f"#{variable(name)}={'' if default is None else default}"]
     return "\n".join(out) + "\n"
 
 

@@ -6,7 +6,9 @@ adding partitions to living topics would split customers: growth is a new genera
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +18,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
 from kafka.errors import KafkaError, for_code
 
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS, TOUCHPOINTS, Topic
+from volvere.security import OPEN, Access, refusal
 
 DEADLINE_MS = 5_000
 """How long a broker may take to answer the first call."""
@@ -44,15 +47,37 @@ class Finding:
         return self.state in ("ok", "created")
 
 
+async def not_started(bootstrap: str, access: Access, error: object) -> BrokerProblem:
+    """What to tell of a client that did not start: why the broker does not let us in, or else that none answers."""
+    why = await refusal(bootstrap, access)
+    return _refused(bootstrap, why) if why is not None else _silent(bootstrap, error)
+
+
+def _refused(bootstrap: str, why: str) -> BrokerProblem:
+    return BrokerProblem(f"Kafka at {bootstrap} cannot be used: {why}")
+
+
+def _silent(bootstrap: str, error: object) -> BrokerProblem:
+    return BrokerProblem(
+        f"no Kafka broker answers at {bootstrap} ({error}); start it, or set VOLVERE_KAFKA to its address, "
+        'or to "embedded" to do without one'
+    )
+
+
 def create(
-    bootstrap: str, partitions: int | None = None, *, prefix: str = "", replication: int | None = None
+    bootstrap: str,
+    partitions: int | None = None,
+    *,
+    prefix: str = "",
+    replication: int | None = None,
+    access: Access = OPEN,
 ) -> list[Finding]:
     """Create the topics that are missing, then check all. One finding a topic.
 
     `partitions` None: as many as `touchpoints` has, or the default for new ones;
     `replication` None: the broker's default. Raises BrokerProblem.
     """
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, access) as admin:
         there = _describe(admin, prefix)
         count = partitions or there.get(prefix + TOUCHPOINTS.name) or DEFAULT_PARTITIONS
         absent = [topic for topic in TOPICS if prefix + topic.name not in there]
@@ -69,29 +94,32 @@ def create(
         return _judge(admin, count, prefix, made, refused)
 
 
-def check(bootstrap: str, partitions: int | None = None, *, prefix: str = "") -> list[Finding]:
+def check(bootstrap: str, partitions: int | None = None, *, prefix: str = "", access: Access = OPEN) -> list[Finding]:
     """Compare the broker's topics with the declared ones. One finding a topic; changes nothing.
 
     `partitions` None: as many as `touchpoints` has. Raises BrokerProblem.
     """
-    with _admin(bootstrap) as admin:
+    with _admin(bootstrap, access) as admin:
         return _judge(admin, partitions, prefix, set(), {})
 
 
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[Any]:
+def _admin(bootstrap: str, access: Access) -> Iterator[Any]:
+    # The admin client tries a wrong password until its deadline and then says that nobody answers: ask before it does.
+    with ThreadPoolExecutor(1) as thread:  # who calls may have an event loop of its own
+        why = thread.submit(asyncio.run, refusal(bootstrap, access)).result()
+    if why is not None:
+        raise _refused(bootstrap, why)
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
             bootstrap_timeout_ms=DEADLINE_MS,
             request_timeout_ms=DEADLINE_MS,
             client_id="volvere-topics",
+            **access,
         )
     except (KafkaError, OSError) as e:
-        raise BrokerProblem(
-            f"no Kafka broker answers at {bootstrap} ({type(e).__name__} after {DEADLINE_MS // 1000} s); start it, or "
-            'set VOLVERE_KAFKA to its address, or to "embedded" to do without one'
-        ) from None
+        raise _silent(bootstrap, f"{type(e).__name__} after {DEADLINE_MS // 1000} s") from None
     try:
         yield admin
     except KafkaError as e:

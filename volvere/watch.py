@@ -10,10 +10,13 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from schemas.topics import FRICTIONS
-from volvere.topics import BrokerProblem
+from volvere.security import OPEN, Access
+from volvere.topics import not_started
 
 
-async def watch(bootstrap: str, prefix: str = "", *, beginning: bool = False) -> AsyncIterator[dict[str, Any]]:
+async def watch(
+    bootstrap: str, prefix: str = "", *, beginning: bool = False, access: Access = OPEN
+) -> AsyncIterator[dict[str, Any]]:
     """Friction events in the order of their arrival, for ever. Raises BrokerProblem."""
     consumer = AIOKafkaConsumer(
         prefix + FRICTIONS.name,
@@ -22,12 +25,13 @@ async def watch(bootstrap: str, prefix: str = "", *, beginning: bool = False) ->
         isolation_level="read_committed",
         auto_offset_reset="earliest" if beginning else "latest",
         fetch_max_wait_ms=100,
+        **access,
     )
     try:
         await consumer.start()
     except KafkaError as e:
         await consumer.stop()
-        raise BrokerProblem(f"no Kafka broker answers at {bootstrap} ({e}); start it, or set VOLVERE_KAFKA") from None
+        raise await not_started(bootstrap, access, e) from None
     try:
         async for record in consumer:
             try:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sinks import clickhouse
 from sinks.store import Store
 from streams.app import TrackApp, TrackConfig, build
 from streams.rules import Rules, RulesError, parse_rules
-from volvere import topics
+from volvere import security, topics
 from volvere.embedded import EmbeddedBroker, has_transactions
 from volvere.settings import Settings
 from volvere.topics import BrokerProblem
@@ -57,10 +57,14 @@ def load_rules(path: Path | None) -> Rules:
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker that answers, with the topics in place. `trusted`: it has transactions and true watermarks."""
+    """A broker that answers, with the topics in place.
+
+    trusted: it has transactions and true watermarks. access: what every client of it needs.
+    """
 
     bootstrap: str
     trusted: bool
+    access: security.Access = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -69,19 +73,20 @@ def broker(settings: Settings, *, create: bool = True) -> Iterator[Broker]:
     with contextlib.ExitStack() as stack:
         embedded = settings.kafka_is_embedded
         bootstrap = stack.enter_context(EmbeddedBroker(_broker_died)).bootstrap if embedded else settings.kafka
-        count = settings.partition_count if embedded else settings.partitions
+        access = security.kafka(settings)
+        count, prefix = settings.partition_count if embedded else settings.partitions, settings.topic_prefix
         if create:
-            found = topics.create(bootstrap, count, prefix=settings.topic_prefix, replication=settings.replication)
+            found = topics.create(bootstrap, count, prefix=prefix, replication=settings.replication, access=access)
         else:
-            found = topics.check(bootstrap, count, prefix=settings.topic_prefix)
+            found = topics.check(bootstrap, count, prefix=prefix, access=access)
         wrong = [f for f in found if not f.good]
         if wrong:
             lines = [f"topic {f.topic}: expected {f.expected}; found {f.found}" for f in wrong]
             raise BrokerProblem(
                 "\n".join([*lines, "run `volvere topics create`, or choose another VOLVERE_TOPIC_PREFIX"])
             )
-        trusted = not embedded and has_transactions(bootstrap, settings.application)
-        yield Broker(bootstrap, trusted)
+        trusted = not embedded and has_transactions(bootstrap, settings.application, access=access)
+        yield Broker(bootstrap, trusted, access)
 
 
 def _broker_died() -> None:
@@ -95,6 +100,7 @@ def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConf
     """How `track` runs, from the settings."""
     values: dict[str, Any] = {
         "bootstrap": kafka.bootstrap,
+        "client": dict(kafka.access),
         "application": settings.application,
         "prefix": settings.topic_prefix,
         "transactions": kafka.trusted if settings.transactions == "auto" else settings.transactions == "on",
@@ -153,24 +159,25 @@ async def run_track(rules: Rules, config: TrackConfig, stop: asyncio.Event) -> N
 
 def open_store(settings: Settings, fresh: bool = False) -> Client:
     """A client on a store whose schema is up to date. Raises StoreProblem."""
-    client = clickhouse.connect(settings.clickhouse, settings.clickhouse_user, settings.password())
+    client = clickhouse.connect(settings.clickhouse, **security.clickhouse(settings))
     if fresh:
         clickhouse.drop(client)
     clickhouse.migrate(client)
     return client
 
 
-def store(settings: Settings, bootstrap: str, client: Client) -> Store:
+def store(settings: Settings, at: Broker, client: Client) -> Store:
     """The store worker."""
     timeout_s = EMBEDDED_SESSION if settings.kafka_is_embedded else settings.session_timeout_s
     return Store(
         client,
-        bootstrap,
+        at.bootstrap,
         application=settings.application,
         prefix=settings.topic_prefix,
         consumer_options={
             "session_timeout_ms": round(timeout_s * 1000),
             "heartbeat_interval_ms": round(timeout_s * 250),
+            **at.access,
         },
     )
 
@@ -179,7 +186,7 @@ async def run_all(settings: Settings, rules: Rules, at: Broker, client: Client, 
     """Both workers until stopped, or until one of them ends."""
     work = [
         asyncio.ensure_future(run_track(rules, track_config(settings, at, generation=generation(client)), stop)),
-        asyncio.ensure_future(store(settings, at.bootstrap, client).run(stop)),
+        asyncio.ensure_future(store(settings, at, client).run(stop)),
     ]
     await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -245,3 +252,6 @@ def set_up_logging(settings: Settings, level: str | None = None) -> None:
         # Its calls raise what they log; and a new Kafka has no coordinator for the first second, which is no error.
         for name in ("kafka", "aiokafka.consumer.group_coordinator"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("kafka", "aiokafka.conn"):  # at debug level they write down every request, logins with passwords, too
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))

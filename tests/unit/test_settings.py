@@ -113,11 +113,11 @@ def test_a_name_that_is_no_setting_is_a_mistake_of_ours() -> None:
 
 def test_the_password_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
     """Secrets come from mounted files, and do not leak into logs."""
-    assert load(clickhouse_password="hunter2").password() == "hunter2"
+    assert load(clickhouse_password="hunter2").secret("clickhouse_password") == "hunter2"
     assert "hunter2" not in repr(load(clickhouse_password="hunter2"))
     secret = tmp_path / "secret"
     settings = load(clickhouse_password="hunter2", clickhouse_password_file=str(secret))
     with pytest.raises(SettingsProblem, match=r"VOLVERE_CLICKHOUSE_PASSWORD_FILE: .*secret: No such file"):
-        settings.password()
+        settings.secret("clickhouse_password")
     secret.write_text("correct horse\n", "utf-8")
-    assert settings.password() == "correct horse"
+    assert settings.secret("clickhouse_password") == "correct horse"

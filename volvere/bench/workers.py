@@ -22,7 +22,7 @@ from schemas.topics import FRICTIONS, TOUCHPOINTS
 from schemas.touchpoint import subject_of
 from sinks import clickhouse
 from sinks.store import Store
-from volvere import topics
+from volvere import security, topics
 from volvere.feed import Fed, feed
 from volvere.files import Record
 from volvere.settings import Settings
@@ -45,9 +45,10 @@ def records(touchpoints: int, customers: int) -> Iterator[Record]:
 
 def _loaded(settings: Settings, prefix: str, touchpoints: int, customers: int) -> Fed:
     """Topics of their own, filled before anything is measured."""
-    topics.create(settings.kafka, PARTITIONS, prefix=prefix, replication=settings.replication)
+    access = security.kafka(settings)
+    topics.create(settings.kafka, PARTITIONS, prefix=prefix, replication=settings.replication, access=access)
     with err.status(f"writing {touchpoints:,} touchpoints of {customers:,} customers to {settings.kafka}"):
-        return asyncio.run(feed(settings.kafka, records(touchpoints, customers), prefix))
+        return asyncio.run(feed(settings.kafka, records(touchpoints, customers), prefix, access=access))
 
 
 def track(settings: Settings, touchpoints: int, customers: int) -> None:
@@ -64,12 +65,12 @@ def track(settings: Settings, touchpoints: int, customers: int) -> None:
     command = [sys.executable, "-m", "volvere.cli", "worker", "track"]
     with err.status("tracking"), subprocess.Popen(command, env=environment) as worker:
         topic = prefix + TOUCHPOINTS.name
-        began, ended = asyncio.run(_followed(settings.kafka, f"{prefix.rstrip('-')}-track", topic, fed, worker))
+        began, ended = asyncio.run(_followed(settings, f"{prefix.rstrip('-')}-track", topic, fed, worker))
         memory = _peak_memory(worker.pid)
         worker.terminate()
         worker.wait(30)
     done = fed.records - began[1]
-    frictions = _count(settings.kafka, prefix + FRICTIONS.name)
+    frictions = _count(settings, prefix + FRICTIONS.name)
     out.print(
         f"track: {done / (ended - began[0]):,.0f} touchpoints/s, one worker, one transaction a flush\n"
         f"  {fed.records:,} touchpoints of {customers:,} customers, {PARTITIONS} partitions; "
@@ -80,10 +81,12 @@ def track(settings: Settings, touchpoints: int, customers: int) -> None:
 
 
 async def _followed(
-    bootstrap: str, group: str, topic: str, fed: Fed, worker: subprocess.Popen[bytes]
+    settings: Settings, group: str, topic: str, fed: Fed, worker: subprocess.Popen[bytes]
 ) -> tuple[tuple[float, int], float]:
     """((time, records) at the first committed flush, time at the last), by the group's offsets."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=group, enable_auto_commit=False, **security.kafka(settings)
+    )
     partitions = [TopicPartition(topic, q) for q in fed.ends]
     first: tuple[float, int] | None = None
     await consumer.start()
@@ -103,9 +106,9 @@ async def _followed(
     raise Impossible(f"the worker ended with exit code {worker.returncode}")
 
 
-def _count(bootstrap: str, topic: str) -> int:
+def _count(settings: Settings, topic: str) -> int:
     async def ends() -> int:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+        consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, **security.kafka(settings))
         await consumer.start()
         try:
             return sum((await consumer.end_offsets([TopicPartition(topic, q) for q in range(PARTITIONS)])).values())
@@ -131,7 +134,13 @@ def store(settings: Settings, touchpoints: int, customers: int) -> None:
     with tempfile.TemporaryDirectory(prefix="volvere-bench-") as folder:
         client = clickhouse.connect(folder)
         clickhouse.migrate(client)
-        worker = Store(client, settings.kafka, application=prefix.rstrip("-"), prefix=prefix)
+        worker = Store(
+            client,
+            settings.kafka,
+            application=prefix.rstrip("-"),
+            prefix=prefix,
+            consumer_options=security.kafka(settings),
+        )
         with err.status("storing"):
             seconds, done = asyncio.run(_stored(worker, prefix, fed))
         ((rows,),) = clickhouse.query(client, "SELECT count() FROM volvere.touchpoints")[1]
