@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
+from http.client import BadStatusLine
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,10 @@ def _connect_problem(error: ClickHouseError, shown: str) -> StoreProblem:
         return StoreProblem(f"ClickHouse at {shown} refuses the login; check user and password, or the certificate")
     if (why := tls.refusal(error, "VOLVERE_CLICKHOUSE")) is not None:
         return StoreProblem(f"ClickHouse at {shown} cannot be used: {why}")
+    if any(isinstance(link, BadStatusLine) for link in tls.causes(error)):
+        return StoreProblem(
+            f"ClickHouse at {shown} closes the connection without an answer; if its port speaks TLS, use an https URL"
+        )
     if code is None:
         return StoreProblem(f"ClickHouse at {shown} does not answer; is it running, and is this its HTTP address?")
     return StoreProblem(f"ClickHouse at {shown}: {explain(error)}")

@@ -27,9 +27,14 @@ def refusal(error: BaseException, settings: str) -> str | None:
 
     settings: how the names of this server's settings begin.
     """
-    found = _cause(error)
+    found = next((link for link in causes(error) if isinstance(link, ssl.SSLError)), None)
     if found is None:
         return None
+    if isinstance(found, ssl.SSLEOFError):
+        return (
+            f"it breaks off TLS without a word; if it asks for a certificate, does it trust who signed that in "
+            f"{settings}_CERT_FILE?"
+        )
     if isinstance(found, ssl.SSLCertVerificationError):
         return _verdict(found, settings)
     reason = found.reason or ""
@@ -61,15 +66,13 @@ def _verdict(error: ssl.SSLCertVerificationError, settings: str) -> str:
     )
 
 
-def _cause(error: BaseException) -> ssl.SSLError | None:
-    """The TLS error in a chain of errors. urllib3 keeps it as `reason`, or as an argument."""
-    seen: list[BaseException] = [error]
-    for link in seen:
-        if isinstance(link, ssl.SSLError):
-            return link
+def causes(error: BaseException) -> list[BaseException]:
+    """An error and what led to it, near before far. urllib3 keeps that as `reason`, or as an argument."""
+    seen = [error]
+    for link in seen:  # grows on the way
         inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
         seen += [e for e in inner if isinstance(e, BaseException) and e not in seen]
-    return None
+    return seen
 
 
 def _plain(reason: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,14 @@ class Certificates:
         )
         self.foreign_client, _ = self._issue(folder / "foreign", stranger.issue_cert("worker", common_name="worker"))
         self.locked = self._write(folder / "locked.key", _pkcs8(self.key.read_bytes(), KEY_PASSWORD))
+
+    def server_context(self, shown: Path, *, asks: bool = False) -> ssl.SSLContext:
+        """For a server of our own that shows this certificate, and asks for the client's."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca if asks else None)
+        context.load_cert_chain(shown)
+        if asks:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
     def _issue(self, name: Path, made: trustme.LeafCert) -> tuple[Path, Path]:
         """The certificate with its key in one file, and the key alone."""

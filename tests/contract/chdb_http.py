@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface over the embedded engine, so that the real HTTP client can be tested.
 
 It speaks as much of the protocol as clickhouse-connect uses: queries, settings in the URL, lz4 bodies,
-inserts in any format, error codes in a header. `faults` happen to the next inserts, one each. It has
-one user at most and no sessions, async inserts or Keeper: those are a real server's.
+inserts in any format, error codes in a header, TLS and certificates as logins. `faults` happen to the next inserts,
+one each. It has one user at most and no sessions, async inserts or Keeper: those are a real server's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import tempfile
 import threading
 from collections import deque
@@ -51,9 +52,12 @@ class Fail:
 
 
 class ChdbHttp:
-    """A server on loopback. `faults`: what happens to the next inserts; `inserts`: how many came; `arrived`: one did."""
+    """A server on loopback. `faults`: what happens to the next inserts; `inserts`: how many came; `arrived`: one did.
 
-    def __init__(self, folder: Path) -> None:
+    tls: then it is an https server; a client's certificate is the login of the user whose name it bears.
+    """
+
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
         self.faults: deque[Cut | LoseAnswer | Fail] = deque()
         self.inserts = 0
@@ -66,9 +70,12 @@ class ChdbHttp:
         class Handler(_Handler):
             server_state = front
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:  # the handshake is the handler's: who stumbles over it must not hold up the others
+            listening = self._server.socket
+            self._server.socket = tls.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> ChdbHttp:
@@ -92,6 +99,11 @@ class ChdbHttp:
                 handle.close()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that does not like our certificate, or we its: the client says so."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_state: ChdbHttp
@@ -113,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         front = self.server_state
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         body = self._body()
-        if front.password is not None and not self._logged_in(front.password):
+        if not self._logged_in(front.password):
             self._error(516, 403, "default: Authentication failed: password is incorrect")
             return
         settings = {name: value for name, value in given.items() if name not in _TRANSPORT}
@@ -158,7 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
             body = frame.unused_data or b""
         return b"".join(plain)
 
-    def _logged_in(self, password: str) -> bool:
+    def _logged_in(self, password: str | None) -> bool:
+        if self.headers.get("X-ClickHouse-SSL-Certificate-Auth") == "on":
+            shown = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
+            names = dict(part[0] for part in (shown or {}).get("subject", ()))  # type: ignore[misc]
+            return names.get("commonName") == self.headers.get("X-ClickHouse-User")
+        if password is None:
+            return True
         login = base64.b64decode(self.headers.get("Authorization", "Basic ").removeprefix("Basic ")).decode()
         key = self.headers.get("X-ClickHouse-Key")
         return password in (key, login.partition(":")[2])
