@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.certificates import Certificates
 from tests.kafka import ApacheKafka, KafkaMissing
 from volvere.embedded import EmbeddedBroker
 
@@ -38,9 +39,9 @@ def data() -> Path:
     return DATA
 
 
-def _kafka(folder: Path) -> ApacheKafka:
+def _kafka(folder: Path, certificates: Certificates | None = None) -> ApacheKafka:
     try:
-        return ApacheKafka(folder)
+        return ApacheKafka(folder, certificates=certificates)
     except KafkaMissing as e:
         if os.environ.get("VOLVERE_REQUIRE_KAFKA"):
             pytest.fail(f"VOLVERE_REQUIRE_KAFKA is set: {e}")
@@ -51,6 +52,23 @@ def _kafka(folder: Path) -> ApacheKafka:
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """One Apache Kafka for the whole run; VOLVERE_REQUIRE_KAFKA=1 turns its absence into a failure."""
     kafka = _kafka(tmp_path_factory.mktemp("kafka"))
+    try:
+        kafka.start()
+        yield kafka
+    finally:
+        kafka.kill()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of servers and clients, good and bad."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def guarded_kafka(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[ApacheKafka]:
+    """An Apache Kafka with a listener for each way of being let in."""
+    kafka = _kafka(tmp_path_factory.mktemp("kafka"), certificates)
     try:
         kafka.start()
         yield kafka
