@@ -274,10 +274,11 @@ def _command(client: Client, statement: str) -> None:
     try:
         client.command(statement)
     except ClickHouseError as e:
-        raise _verdict(e) from e
+        raise verdict(e) from e
 
 
-def _verdict(error: ClickHouseError) -> Transient | StoreProblem:
+def verdict(error: ClickHouseError) -> Transient | StoreProblem:
+    """What an error means: the server is busy or away, or the set-up is wrong."""
     if _transient(error):
         return Transient(f"ClickHouse: {explain(error)}")
     if _code(error) in REFUSED_LOGIN:
@@ -315,7 +316,7 @@ class Inserter:
             self._send(table, lines)
         except ClickHouseError as e:
             if _code(e) not in BAD_ROW:
-                raise _verdict(e) from e
+                raise verdict(e) from e
             if len(lines) == 1:
                 return [(0, explain(e))]
         else:
@@ -375,7 +376,7 @@ def query(
     except ClickHouseError as e:
         if _code(e) == 164:  # retryable for an insert, whose table may be read-only for a while
             raise StoreProblem("only questions are answered here; the statement would change something") from e
-        raise _verdict(e) from e
+        raise verdict(e) from e
     return names, [tuple(row) for row in result.result_rows]
 
 

@@ -301,11 +301,13 @@ class TrackHost:
                 for tp in wanted:
                     reader.seek(tp, max(begins[tp], ends[tp] - tail))
                 seen = {tp for tp in wanted if begins[tp] >= ends[tp] - tail}
+                last: dict[TopicPartition, bytes] = {}
                 async for record in _until(reader, list(wanted), ends):
-                    if record.key == CONTROL:
-                        read_control(record.value, count)
-                        seen.add(TopicPartition(record.topic, record.partition))
-                wanted, tail = wanted - seen, tail * 64
+                    if record.key == CONTROL:  # only the last one holds: a rebuild may lie between it and those before
+                        last[TopicPartition(record.topic, record.partition)] = record.value
+                for value in last.values():
+                    read_control(value, count)
+                wanted, tail = wanted - seen - last.keys(), tail * 64
 
     @contextlib.asynccontextmanager
     async def _reader_for(self, numbers: list[int]) -> Any:
@@ -325,7 +327,7 @@ class TrackHost:
         """Read the state of claimed partitions to its end, and make partitions of it."""
         numbers = list(publishers)
         state: dict[int, dict[bytes, bytes]] = {n: {} for n in numbers}
-        control: dict[int, Control] = {}
+        control: dict[int, bytes] = {}
         records = 0
         async with self._reader_for(numbers) as (reader, states, sources):
             begins = await reader.beginning_offsets(sources)
@@ -339,7 +341,7 @@ class TrackHost:
                 records += 1
                 held = state[record.partition]
                 if record.key == CONTROL:
-                    control[record.partition] = read_control(record.value, count)
+                    control[record.partition] = record.value
                 elif record.value is None:
                     held.pop(record.key, None)
                 elif record.key != BARRIER:
@@ -347,7 +349,9 @@ class TrackHost:
         made: dict[int, Partition] = {}
         for tp in sources:
             n = tp.partition
-            known = control.get(n) or Control(begins[tp], 0, 0, self.config.generation, CODEC, count)
+            known = Control(begins[tp], 0, 0, self.config.generation, CODEC, count)
+            if n in control:  # only the last one holds
+                known = read_control(control[n], count)
             if known.offset < begins[tp]:
                 log.error("partition %d: records %d to %d expired unread", n, known.offset, begins[tp])
                 known.offset = begins[tp]

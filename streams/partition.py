@@ -57,7 +57,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     offset: next source offset to read. watermark: event time believed complete. clock: the
     processing time up to which idle time is in the watermark. live_from: when the generation began, 0 until it has. rules: by kind, the
     digest of its table and the watermark since which it has been so. again: not every subject has been looked at
-    under them yet.
+    under them yet. rebuilding: a rebuild has begun here and has not ended.
     """
 
     offset: int
@@ -69,18 +69,21 @@ class Control(msgspec.Struct, forbid_unknown_fields=False):
     live_from: int = 0
     rules: dict[str, tuple[str, int]] = {}
     again: bool = False
+    rebuilding: bool = False
 
 
 _decode_control = msgspec.json.Decoder(Control).decode
 
 
 def read_control(value: bytes, partitions: int, generation: int | None = None) -> Control:
-    """A control record; Impossible where a newer release or another partition count wrote it."""
+    """A control record; Impossible where a newer release, another partition count or half a rebuild wrote it."""
     control = _decode_control(value)
     if control.codec not in READABLE:
         raise Impossible(
             f"the state was written with codec {control.codec}; this release reads {sorted(READABLE)}: upgrade it"
         )
+    if control.rebuilding:
+        raise Impossible("a rebuild was interrupted, the state is not whole: run `volvere rebuild` again")
     if control.partitions != partitions:
         raise Impossible(
             f"the state was built for {control.partitions} partitions, the topics have {partitions}: "
