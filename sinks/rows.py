@@ -21,7 +21,7 @@ import msgspec
 from schemas.decode import Headers, decode
 from schemas.errors import Unacceptable
 from schemas.times import SECOND, parse_time
-from schemas.touchpoint import digest, row_version, subject_of
+from schemas.touchpoint import Normal, digest, row_version, subject_of
 
 _json = msgspec.json.Encoder().encode
 
@@ -50,6 +50,30 @@ def touchpoint(value: bytes | None, appended_at: int, headers: Headers, tail: Li
     if t.due_at is not None:
         t.due_at = f"{t.due_at // SECOND}.{t.due_at % SECOND:06d}"  # type: ignore[assignment]
     return b'%b,"subject":%b,"_version":%d%b' % (_json(t)[:-1], _json(subject), version, tail)
+
+
+class Stored(Normal, kw_only=True, gc=False):
+    """A touchpoint read back from its row, without `attributes`: the column holds their text, no longer their types.
+
+    content: the digest of all that was sent, attributes included, as the row's version has it.
+    """
+
+    subject: str
+    content: int
+    appended_at: int
+
+
+_TIMES = ("occurred_at", "due_at")
+_KEPT = [name for name in Normal.__struct_fields__ if name != "attributes"]
+STORED_COLUMNS = ", ".join(
+    [f"toUnixTimestamp64Micro(t.{name}) AS {name}" if name in _TIMES else f"t.{name} AS {name}" for name in _KEPT]
+    + ["t.subject AS subject", "toUInt64(bitAnd(t._version, 0xFFFFFFFFFFFFFFFF)) AS content"]
+    + ["toUnixTimestamp64Micro(t.appended_at) AS appended_at"]
+).replace("t.amount AS", "toString(t.amount) AS")
+"""What `stored` needs of the table `t` of touchpoints, as one line of JSON a row, numbers unquoted."""
+
+stored = msgspec.json.Decoder(Stored).decode
+"""A line of STORED_COLUMNS to a touchpoint. Raises msgspec.DecodeError."""
 
 
 # What `track` writes is read as leniently as a consumer can: fields that a later release adds
