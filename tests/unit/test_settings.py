@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from volvere import security
+from volvere.cli import app
 from volvere.settings import PREFIX, Settings, SettingsProblem, example, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,3 +124,89 @@ def test_the_password_is_read_from_its_file_and_never_shown(tmp_path: Path) -> N
         settings.secret("clickhouse_password")
     secret.write_text("correct horse\n", "utf-8")
     assert settings.secret("clickhouse_password") == "correct horse"
+
+
+@pytest.mark.parametrize(
+    ("given", "lines"),
+    [
+        (
+            {"kafka_user": "ana"},
+            ["VOLVERE_KAFKA_USER: expected VOLVERE_KAFKA_SECURITY sasl_ssl or sasl_plaintext beside it"],
+        ),
+        (
+            {"kafka_ca_file": "ca.pem"},
+            ["VOLVERE_KAFKA_CA_FILE: expected VOLVERE_KAFKA_SECURITY ssl or sasl_ssl beside it"],
+        ),
+        ({"kafka_security": "ssl", "kafka_password_file": "secret"}, ["VOLVERE_KAFKA_PASSWORD: expected"]),
+        (
+            {"kafka_security": "sasl_ssl"},
+            [
+                "VOLVERE_KAFKA_SASL_MECHANISM: expected PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, since",
+                "VOLVERE_KAFKA_USER: expected a value, since VOLVERE_KAFKA_SECURITY is sasl_ssl",
+                "VOLVERE_KAFKA_PASSWORD: expected a value",
+            ],
+        ),
+        (
+            {"kafka_security": "ssl", "kafka_key_file": "k.pem"},
+            ["VOLVERE_KAFKA_KEY_FILE: expected VOLVERE_KAFKA_CERT_FILE"],
+        ),
+        ({"kafka_sasl_mechanism": "GSSAPI"}, ["VOLVERE_KAFKA_SASL_MECHANISM: expected 'PLAIN', 'SCRAM-SHA-256' or"]),
+        (
+            {"clickhouse": "http://ana:hunter2@ch:8123", "clickhouse_ca_file": "ca.pem"},
+            ["VOLVERE_CLICKHOUSE_CA_FILE: expected an https URL in VOLVERE_CLICKHOUSE; got http://***@ch:8123"],
+        ),
+        (
+            {"clickhouse": "https://ch:8443", "clickhouse_key_file": "k.pem"},
+            ["VOLVERE_CLICKHOUSE_KEY_FILE: expected VOLVERE_CLICKHOUSE_CERT_FILE beside it"],
+        ),
+        ({"kafka": "ana:hunter2@kafka"}, ["VOLVERE_KAFKA: expected"]),
+        ({"clickhouse": "clickhouse://ana:hunter2@ch"}, ["VOLVERE_CLICKHOUSE: expected"]),
+    ],
+)
+def test_security_that_makes_no_sense_is_refused(given: dict[str, str], lines: list[str]) -> None:
+    """Who forgot half of it is told so, rather than going on with less security; what is told shows no password."""
+    with pytest.raises(SettingsProblem) as problem:
+        load(**given)
+    told = str(problem.value).splitlines()
+    assert len(told) == len(lines)
+    assert all(line.startswith(wanted) for line, wanted in zip(told, lines, strict=True)), told
+    assert "hunter2" not in str(problem.value)
+
+
+def test_the_embedded_broker_asks_for_nothing() -> None:
+    """Settings of a guarded Kafka do not stand in the way of a demo."""
+    settings = load(kafka="embedded", kafka_security="ssl", kafka_ca_file="nowhere.pem")
+    assert security.kafka(settings) == security.OPEN
+
+
+def test_config_show_says_what_is_in_force_and_from_where(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator who wonders why a setting does nothing sees each value and its source, and never a secret."""
+    (tmp_path / ".env").write_text(
+        "VOLVERE_APPLICATION=file\nVOLVERE_TOPIC_PREFIX=file.\nVOLVERE_KAFKA=file:1\nVOLVERE_KAFKA_PASSWORD=hunter2\n"
+    )
+    for name, value in {
+        "KAFKA": "env:1",
+        "TOPIC_PREFIX": "env.",
+        "KAFKA_SECURITY": "sasl_ssl",
+        "KAFKA_SASL_MECHANISM": "PLAIN",
+        "KAFKA_USER": "ana",
+        "CLICKHOUSE": "http://ana:hunter2@ch:8123/db",
+        "RULES": "",
+    }.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    app(["config", "show", "--kafka", "option:1", "--format", "json"], standalone_mode=False)
+    text = capsys.readouterr().out
+    lines = {line["setting"]: (line["value"], line["source"]) for line in json.loads(text)}
+    assert set(lines) == {PREFIX + name.upper() for name in Settings.model_fields}
+    assert lines["VOLVERE_KAFKA"] == ("option:1", "option")
+    assert lines["VOLVERE_TOPIC_PREFIX"] == ("env.", "environment")
+    assert lines["VOLVERE_APPLICATION"] == ("file", ".env")
+    assert lines["VOLVERE_FLUSH_AFTER_MS"] == (50, "default")
+    assert lines["VOLVERE_RULES"] == (None, "default"), "an empty variable is not set"
+    assert lines["VOLVERE_KAFKA_PASSWORD"] == ("set", ".env")
+    assert lines["VOLVERE_CLICKHOUSE_PASSWORD"] == ("not set", "default")
+    assert lines["VOLVERE_CLICKHOUSE"] == ("http://***@ch:8123/db", "environment")
+    app(["config", "show"], standalone_mode=False)
+    assert "hunter2" not in text + capsys.readouterr().out
