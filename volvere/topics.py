@@ -77,7 +77,7 @@ def create(
     `partitions` None: as many as `touchpoints` has, or the default for new ones;
     `replication` None: the broker's default. Raises BrokerProblem.
     """
-    with _admin(bootstrap, access) as admin:
+    with administer(bootstrap, access) as admin:
         there = _describe(admin, prefix)
         count = partitions or there.get(prefix + TOUCHPOINTS.name) or DEFAULT_PARTITIONS
         absent = [topic for topic in TOPICS if prefix + topic.name not in there]
@@ -90,7 +90,7 @@ def create(
         }
         made = {a["name"] for a in answer if a["error_code"] == 0}
         if made:
-            _await_leaders(admin, made, count)
+            await_leaders(admin, made, count)
         return _judge(admin, count, prefix, made, refused)
 
 
@@ -99,12 +99,13 @@ def check(bootstrap: str, partitions: int | None = None, *, prefix: str = "", ac
 
     `partitions` None: as many as `touchpoints` has. Raises BrokerProblem.
     """
-    with _admin(bootstrap, access) as admin:
+    with administer(bootstrap, access) as admin:
         return _judge(admin, partitions, prefix, set(), {})
 
 
 @contextmanager
-def _admin(bootstrap: str, access: Access) -> Iterator[Any]:
+def administer(bootstrap: str, access: Access) -> Iterator[Any]:
+    """Kafka's admin client. Raises BrokerProblem, also for what the broker refuses while it is used."""
     # The admin client tries a wrong password until its deadline and then says that nobody answers: ask before it does.
     with ThreadPoolExecutor(1) as thread:  # who calls may have an event loop of its own
         why = thread.submit(asyncio.run, refusal(bootstrap, access)).result()
@@ -130,7 +131,7 @@ def _admin(bootstrap: str, access: Access) -> Iterator[Any]:
         admin.close()
 
 
-def _await_leaders(admin: Any, names: set[str], partitions: int) -> None:
+def await_leaders(admin: Any, names: set[str], partitions: int) -> None:
     """Until every partition answers: a leader that has been named may take a moment to know it."""
     admin.wait_for_topics(sorted(names), timeout_ms=DEADLINE_MS)
     places = [TopicPartition(name, n) for name in names for n in range(partitions)]
