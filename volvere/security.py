@@ -125,15 +125,12 @@ def _readable(settings: Settings, name: str) -> Path | None:
 
 async def refusal(bootstrap: str, access: Access) -> str | None:
     """Why no broker lets us in, and what to do, in one line; None when one does, or when nobody says anything."""
-    why = None
-    for address in bootstrap.split(","):
-        try:
-            await _knock(address, access)
-        except (OSError, TimeoutError, errors.KafkaError) as e:
-            why = why or _words(e, access)
-        else:
-            return None
-    return why
+    knocks = (_knock(address, access) for address in bootstrap.split(","))
+    answers = await asyncio.gather(*knocks, return_exceptions=True)
+    if any(answer is None for answer in answers):
+        return None
+    told = (_words(answer, access) for answer in answers if answer is not None)
+    return next((words for words in told if words is not None), None)
 
 
 async def _knock(address: str, access: Access) -> None:
@@ -146,7 +143,7 @@ async def _knock(address: str, access: Access) -> None:
         connection.close()
 
 
-def _words(error: Exception, access: Access) -> str | None:
+def _words(error: BaseException, access: Access) -> str | None:
     security, encrypted, login = variable("kafka_security"), "ssl_context" in access, "sasl_mechanism" in access
     if login and isinstance(error, errors.SaslAuthenticationFailed):
         return (
@@ -163,13 +160,13 @@ def _words(error: Exception, access: Access) -> str | None:
     if encrypted and isinstance(error, ConnectionResetError):
         return f"it does not speak TLS; set {security} to {'sasl_plaintext' if login else 'plaintext'}"
     broken = error.__cause__
-    if isinstance(broken, asyncio.IncompleteReadError):
-        if not encrypted and (broken.expected or 0) >> 16 == _TLS_ALERT:
-            return f"it speaks TLS; set {security} to {'sasl_ssl' if login else 'ssl or sasl_ssl'}"
-        if not login:
-            return (
-                f"it closes the connection at the first question; if it asks for a login, set {security} to "
-                f"{'sasl_ssl' if encrypted else 'sasl_plaintext'}, with {variable('kafka_sasl_mechanism')}, "
-                f"{variable('kafka_user')} and {variable('kafka_password')}"
-            )
+    if not encrypted and isinstance(broken, asyncio.IncompleteReadError) and (broken.expected or 0) >> 16 == _TLS_ALERT:
+        return f"it speaks TLS; set {security} to {'sasl_ssl' if login else 'ssl or sasl_ssl'}"
+    if not login and isinstance(broken, asyncio.IncompleteReadError | ConnectionResetError):
+        asked = (
+            f"it closes the connection at the first question; if it asks for a login, set {security} to "
+            f"{'sasl_ssl' if encrypted else 'sasl_plaintext'}, with {variable('kafka_sasl_mechanism')}, "
+            f"{variable('kafka_user')} and {variable('kafka_password')}"
+        )
+        return f"{asked}; if for a certificate of ours, {variable('kafka_cert_file')}" if encrypted else asked
     return None

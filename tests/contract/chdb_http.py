@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
@@ -102,6 +103,14 @@ class ChdbHttp:
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A client that does not like our certificate, or we its: the client says so."""
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close when the client has: an alert of TLS would be lost with what it still sends."""
+        with socket.socket(fileno=request.detach()) as connection, contextlib.suppress(OSError):
+            connection.settimeout(1)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
 
 
 class _Handler(BaseHTTPRequestHandler):
