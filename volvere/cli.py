@@ -23,7 +23,7 @@ from rich.text import Text
 from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
 from schemas.times import parse_time
-from sinks.clickhouse import StoreProblem, connect
+from sinks.clickhouse import StoreProblem, connect, newest_generation
 from sinks.clickhouse import query as ask
 from streams.rules import RulesError
 from volvere import files, security, show, topics, worker
@@ -541,6 +541,65 @@ def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesF
         )
         work = partial(worker.run_all, settings, in_force, at, client)
         _loop(worker.until_signalled(work, settings.stop_within_s))
+
+
+class Source(StrEnum):
+    """Where a rebuild takes the touchpoints from."""
+
+    topic = "topic"
+    clickhouse = "clickhouse"
+
+
+@app.command()
+def rebuild(
+    source: Annotated[Source, typer.Option("--from", help="where the touchpoints are taken from")],
+    partitions: Annotated[
+        int | None, typer.Option("--partitions", min=1, help="give the topics so many; only from clickhouse")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    kafka: Kafka = None,
+    clickhouse: ClickHouse = None,
+    rules: RulesFile = None,
+) -> None:
+    """Build the state anew, as a new generation: after a change of rules that is to hold for the past, or for more partitions.
+
+    Stop all `volvere worker track` before. From the topic, where it still holds the whole history: the workers read
+    it again from its beginning. From clickhouse, where it does not: this command derives everything, then the workers go on
+    from there; give it the rules that they have. Either way nobody is paged for the past, and the views show of
+    each customer what the new generation found. If it is interrupted, workers refuse to start until it was run again.
+
+    `volvere rebuild --from topic --kafka kafka:9092` · `volvere rebuild --from clickhouse --partitions 96 --rules mine.toml --yes`
+    """
+    from volvere import rebuild as anew
+
+    settings = _outside(load(kafka=kafka, clickhouse=clickhouse, rules=rules), "rebuild")
+    if partitions is not None and source is Source.topic:
+        raise typer.BadParameter("records in the topic stay in their partitions; more of them need --from clickhouse")
+    worker.set_up_logging(settings, "error")
+    in_force, access = worker.load_rules(settings.rules), security.kafka(settings)
+    with anew.store(settings, needed=source is Source.clickhouse) as client:
+        if client is None:
+            show.problem(
+                f"ClickHouse ({settings.clickhouse}) is not asked which generation is the newest there", "yellow"
+            )
+        anew.must_be_idle(settings, access)
+        what = f"forget what is known of every customer of {settings.application!r}, and derive it anew from the {source.value}"
+        if not yes:
+            typer.confirm(f"This will {what}. Go on?", abort=True)
+        if partitions is not None:
+            anew.grow(settings, access, partitions)
+            settings = load(kafka=kafka, clickhouse=clickhouse, rules=rules, partitions=partitions)
+        with worker.broker(settings, create=False) as at, show.bar("touchpoints") as moved:
+            where = anew.survey(settings, at)
+            older = 0 if client is None else newest_generation(client)
+            given = client if source is Source.clickhouse else None
+            done = _loop(anew.rebuild(settings, at, where, in_force, given, older, moved))
+    counted = f", {done.touchpoints:,} touchpoints of the store derived anew" if source is Source.clickhouse else ""
+    show.out.print(
+        f"generation {done.generation} in {done.partitions} partitions: {done.forgotten:,} customers forgotten{counted}; "
+        "start the workers again",
+        soft_wrap=True,
+    )
 
 
 Touchpoints = Annotated[int, typer.Option(min=10_000, help="how many touchpoints")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -126,6 +128,14 @@ class TrialBars:
         """Move the bars."""
         self._bars.update(self._read, completed=read, total=read if subjects else None)
         self._bars.update(self._looked, completed=looked, total=subjects or None)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress of one thing on standard error, where that is a terminal: a function of how many are done, and of all."""
+    with _bars() as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def summary(done: Summary) -> None:
