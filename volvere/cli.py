@@ -643,6 +643,37 @@ def bench_store(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, custo
     workers.store(settings, touchpoints, customers)
 
 
+Partitions = Annotated[int, typer.Option(min=1, help="of its topics")]
+
+
+@bench_app.command("failover")
+def bench_failover(
+    kafka: Kafka = None,
+    workers: Annotated[int, typer.Option(min=2, help="how many `track` workers")] = 3,
+    partitions: Partitions = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="how often each thing is done")] = 3,
+    session_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="[VOLVERE_SESSION_TIMEOUT_S]")
+    ] = None,
+    heartbeat: Annotated[float | None, typer.Option(metavar="SECONDS", help="[VOLVERE_HEARTBEAT_INTERVAL_S]")] = None,
+) -> None:
+    """How long frictions are late when a `track` worker is killed, is restarted, stops or comes: the longest silence of a partition.
+
+    The topics are its own, and deleted at the end. Exit code 1 when a silence after a kill -9 is longer than what is promised,
+    or a friction is missing or seen twice.
+
+    `volvere bench failover --kafka localhost:9092 --session-timeout 6 --heartbeat 1`
+    """
+    from volvere.bench.failover import failover
+
+    settings = load(kafka=kafka, session_timeout_s=session_timeout, heartbeat_interval_s=heartbeat)
+    worker.set_up_logging(_outside(settings, "bench failover"), "error")
+    if workers > partitions:
+        raise typer.BadParameter(f"{workers} workers, {partitions} partitions: expected a partition for each worker")
+    if not failover(settings, workers, partitions, rounds):
+        raise typer.Exit(1)
+
+
 def _loop(work: Any) -> Any:
     """Run a coroutine to its end, on uvloop where there is one."""
     try:

@@ -1,1 +1,1 @@
-"""`volvere bench`: measures on this machine, one module a question. It prints what it measured, and judges nothing."""
+"""`volvere bench`: measures on this machine, one module a question."""
