@@ -313,7 +313,7 @@ class Partition:
             offset=self.offset,
             watermark=self.watermark,
             clock=self.clock,
-            codec=CODEC,
+            codec=max(CODEC, self.control.codec),  # what a newer release wrote stays where nobody has touched it
             rules=self.met,
             again=bool(self.again),
         )

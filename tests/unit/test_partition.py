@@ -592,3 +592,14 @@ def test_a_state_of_others_is_refused(change: dict[str, int], says: str) -> None
     control = msgspec.structs.replace(Control(1, 2, 3, 1, CODEC, PARTITIONS, 0), **change)
     with pytest.raises(Impossible, match=says):
         read_control(msgspec.json.encode(control), PARTITIONS, 2)
+
+
+def test_a_state_that_a_newer_release_wrote_stays_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a downgrade customers are still there in the newer form: a release that cannot read it goes on refusing."""
+    monkeypatch.setattr("streams.partition.READABLE", frozenset({CODEC, CODEC + 1}))
+    desk = Desk()
+    desk.ledger.control = Control(0, 0, 0, 1, CODEC + 1, PARTITIONS, 0)
+    desk.claim()
+    desk.tell("0m page.viewed web")
+    assert desk.ledger.control.offset == 1
+    assert desk.ledger.control.codec == CODEC + 1
