@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 STAMP := $(VENV)/.made-from-lock
 
-.PHONY: help setup demo test check lint bench schemas lock clean
+.PHONY: help setup demo test check lint torture bench schemas lock clean
 
 help:  ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ lint: setup  ## lint, format, types and layers, without tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+torture: setup  ## faults at random against a simulated week, on an Apache Kafka of its own: ROUNDS=10 SEED=1 REPORT=file
+	@$(BIN)/python -m tests.faults.torture --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) $(if $(REPORT),--report $(REPORT))
 
 bench: setup  ## measure track and store on an Apache Kafka of their own (Java and Maven needed)
 	@$(BIN)/python -m tests.bench

@@ -63,6 +63,7 @@ class ChdbHttp:
         self.faults: deque[Cut | LoseAnswer | Fail] = deque()
         self.inserts = 0
         self.arrived = threading.Event()
+        self.away = False  # then every connection breaks before anything is done
         self.password: str | None = None
         self.version: str | None = None
         self.lock = threading.Lock()  # the engine's handles share settings of the session while they run
@@ -134,6 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         front = self.server_state
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         body = self._body()
+        if front.away:
+            self._cut()
+            return
         if not self._logged_in(front.password):
             self._error(516, 403, "default: Authentication failed: password is incorrect")
             return

@@ -59,13 +59,13 @@ class Week:
         return [item for chunk in self.chunks for item in chunk] + self.last
 
 
-def week() -> Week:
-    """The same week every time."""
-    company = Company(seed=3, customers=800, days=7, contacts_per_day=0.8, untidy=0.4)
+def week(seed: int = 3, customers: int = 800) -> Week:
+    """The same week every time, for the same seed."""
+    company = Company(seed=seed, customers=customers, days=7, contacts_per_day=0.8, untidy=0.4)
     told = list(company.touchpoints())
     size = -(-len(told) // CHUNKS)
     chunks = [told[i : i + size] for i in range(0, len(told), size)]
-    rng = Random(3)
+    rng = Random(seed)
     for i in range(0, len(chunks), 4):  # a day's parts in any order
         part = chunks[i : i + 4]
         rng.shuffle(part)

@@ -11,7 +11,10 @@ import asyncio
 import json
 import os
 import signal
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import streams.partition
 from streams import facts
@@ -22,6 +25,9 @@ from tests.faults.week import FLUSH_RECORDS
 from volvere.settings import load
 from volvere.worker import broker, run_track, set_up_logging, track_config, until_signalled
 
+Replace = Callable[[Any, str, Any], None]
+"""As `setattr`, or one that takes it back."""
+
 UNFLUSHED = 100
 """Only a flush of at least so many records is worth a kill."""
 
@@ -29,15 +35,15 @@ UNFLUSHED = 100
 class Fate:
     """A hook that sends this process a signal at `point` of the `nth` flush with enough records, and tells of commits."""
 
-    def __init__(self, folder: Path, point: str, nth: int, number: signal.Signals) -> None:
-        self.folder, self.point, self.left, self.number = folder, point, nth, number
+    def __init__(self, folder: Path, point: str, nth: int, number: signal.Signals, enough: int = UNFLUSHED) -> None:
+        self.folder, self.point, self.left, self.number, self.enough = folder, point, nth, number, enough
 
     async def __call__(self, point: str, partition: Partition) -> None:
         """What the flush awaits at each of its points."""
         line = {"point": point, "partition": partition.number, "records": partition.flushing, "pid": os.getpid()}
         if point == "after commit":
             self._write("commits.jsonl", line)
-        if point != self.point or partition.flushing < UNFLUSHED:
+        if point != self.point or partition.flushing < self.enough:
             return
         self.left -= 1
         if self.left != 0:
@@ -55,10 +61,28 @@ class Fate:
             os.fsync(log.fileno())
 
 
-def become_newer() -> None:
-    """Write the state as a later release might."""
-    newer = facts.CODEC + 1
-    vars(streams.partition).update(CODEC=newer, READABLE=facts.READABLE | {newer})
+NEXT = facts.CODEC + 1
+"""The codec of the release after this one. Its form is another, so that whoever misreads it is found out."""
+
+
+def become_ready(replace: Replace = setattr) -> None:
+    """The release before the next codec is written: it reads that one, too."""
+
+    def known(packed: bytes) -> bytes:
+        return packed if packed[0] != NEXT else bytes([facts.CODEC]) + zlib.decompress(packed[1:])
+
+    unpack, due_of = facts.unpack, facts.due_of
+    replace(streams.partition, "READABLE", facts.READABLE | {NEXT})
+    replace(streams.partition, "unpack", lambda subject, packed: unpack(subject, known(packed)))
+    replace(streams.partition, "due_of", lambda packed: due_of(known(packed)))
+
+
+def become_newer(replace: Replace = setattr) -> None:
+    """The release that writes the next codec, and reads both."""
+    pack = facts.Facts.pack
+    become_ready(replace)
+    replace(streams.partition, "CODEC", NEXT)
+    replace(facts.Facts, "pack", lambda self, due: bytes([NEXT]) + zlib.compress(pack(self, due)[1:]))
 
 
 def main() -> None:
@@ -67,7 +91,9 @@ def main() -> None:
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--prefix", required=True, help="of the topics; also the application's name")
     parser.add_argument("--folder", required=True, type=Path, help="for what it tells")
-    parser.add_argument("--newer", action="store_true", help="be a later release, with another codec")
+    parser.add_argument("--ready", action="store_true", help="be the next release, which can read another codec")
+    parser.add_argument("--newer", action="store_true", help="be the one after it, which writes that codec")
+    parser.add_argument("--still", action="store_true", help="no time passes but by touchpoints")
     parser.add_argument("--point", choices=POINTS, default="")
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--signal", choices=["SIGKILL", "SIGTERM", "SIGSTOP"], default="SIGKILL")
@@ -81,11 +107,13 @@ def main() -> None:
         flush_records=FLUSH_RECORDS,
     )
     set_up_logging(settings)
+    if args.ready:
+        become_ready()
     if args.newer:
         become_newer()
     fate = Fate(args.folder, args.point, args.nth, signal.Signals[args.signal])
     with broker(settings, create=False) as at:
-        config = track_config(settings, at, at=fate)
+        config = track_config(settings, at, at=fate, **({"tick": 1e9} if args.still else {}))
         asyncio.run(until_signalled(lambda stop: run_track(parse_rules(), config, stop)))
 
 
