@@ -49,8 +49,12 @@ worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGT
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone."
 )
+dlq_app = typer.Typer(
+    no_args_is_help=True, help="See what could not be read, and send it again once it can be. It holds personal data."
+)
 config_app = typer.Typer(no_args_is_help=True, help="See the settings in force.")
 app.add_typer(config_app, name="config")
+app.add_typer(dlq_app, name="dlq")
 app.add_typer(topics_app, name="topics")
 app.add_typer(rules_app, name="rules")
 app.add_typer(worker_app, name="worker")
@@ -543,6 +547,58 @@ def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesF
         _loop(worker.until_signalled(work, settings.stop_within_s))
 
 
+Reason = Annotated[str | None, typer.Option("--reason", metavar="WORD", help="only those refused for this reason")]
+DlqForm = StrEnum("DlqForm", ["table", "json"])
+
+
+@dlq_app.command("show")
+def dlq_show(
+    reason: Reason = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many, the newest")] = 20,
+    form: Annotated[DlqForm, typer.Option("--format", help="how to write the answer")] = DlqForm.table,
+    kafka: Kafka = None,
+) -> None:
+    """Show what could not be read: how many for which reason, and the newest with the place, the field and what was expected.
+
+    It shows the beginning of each record as it came: **personal data** may be in it.
+
+    `volvere dlq show --kafka kafka:9092` · `volvere dlq show --reason missing_field --limit 100 --format json`
+    """
+    from volvere import dlq
+
+    settings = _outside(load(kafka=kafka), "dlq show")
+    worker.set_up_logging(settings, "error")
+    with worker.broker(settings, create=False) as at:
+        box = _loop(dlq.show(settings, at, reason, limit))
+    if form is DlqForm.json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(show.letters_json(box)), indent=2))
+    else:
+        show.letters(box)
+
+
+@dlq_app.command("replay")
+def dlq_replay(
+    reason: Reason = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be sent")] = False,
+    again: Annotated[bool, typer.Option("--again", help="also those that were dealt with before")] = False,
+    kafka: Kafka = None,
+) -> None:
+    """Send what can be read now back to `touchpoints`: after an upgrade, or when what was ahead of its time has happened.
+
+    What still cannot be read is left, and said. Each letter is dealt with once, unless --again is given: give it after
+    an upgrade. To send one twice does no harm.
+
+    `volvere dlq replay --dry-run --kafka kafka:9092` · `volvere dlq replay --reason future` · `volvere dlq replay --again`
+    """
+    from volvere import dlq
+
+    settings = _outside(load(kafka=kafka), "dlq replay")
+    worker.set_up_logging(settings, "error")
+    with worker.broker(settings, create=False) as at:
+        done = _loop(dlq.replay(settings, at, reason, again=again, dry_run=dry_run))
+    show.replayed(done, dry_run)
+
+
 class Source(StrEnum):
     """Where a rebuild takes the touchpoints from."""
 
@@ -671,6 +727,37 @@ def bench_failover(
     if workers > partitions:
         raise typer.BadParameter(f"{workers} workers, {partitions} partitions: expected a partition for each worker")
     if not failover(settings, workers, partitions, rounds):
+        raise typer.Exit(1)
+
+
+@bench_app.command("soak")
+def bench_soak(
+    kafka: Kafka = None,
+    minutes: Annotated[float, typer.Option(min=0.25, help="how long, besides measuring the highest rate")] = 60,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="touchpoints a second; otherwise half of the highest rate")
+    ] = None,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="without a `store` worker and its embedded ClickHouse")
+    ] = False,
+) -> None:
+    """Whether the workers stay as they are, however long they run: memory, open files, size of the state, lag.
+
+    A simulated company comes at half of the highest rate of one `track` worker, its time so fast that customers are
+    forgotten as fast as new ones come. Exit code 1 when, after the first sixth of the time, anything grows by 1 % in 10 minutes
+    or more; a few minutes are too short to tell. Linux only. The topics and the store are its own, and deleted at the end.
+
+    `volvere bench soak --kafka localhost:9092 --minutes 60`
+    """
+    from volvere.bench.soak import soak
+
+    settings = _outside(load(kafka=kafka), "bench soak")
+    worker.set_up_logging(settings, "error")
+    if not Path("/proc/self/fd").is_dir():
+        raise SettingsProblem(
+            "`volvere bench soak` reads memory and open files of the workers from /proc: run it on Linux"
+        )
+    if not soak(settings, minutes, rate, store=not no_store):
         raise typer.Exit(1)
 
 

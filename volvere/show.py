@@ -18,6 +18,7 @@ from rich.text import Text
 
 from schemas.errors import REASONS
 from sinks.clickhouse import jsonable
+from volvere.dlq import Box, Replayed
 from volvere.run import Progress, Summary
 
 
@@ -165,6 +166,43 @@ def summary(done: Summary) -> None:
     out.print()
     out.print(kinds if done.frictions else "No friction was found.")
     refusals(done.problems, done.refused.total())
+
+
+def letters(box: Box) -> None:
+    """Dead letters: how many for which reason, then each. Their text is a sender's, and shown word for word."""
+    counts = Table("refused", "reason", "what it means", box=None, pad_edge=False, header_style="bold")
+    counts.columns[0].justify = "right"
+    for reason, count in box.reasons.most_common():
+        counts.add_row(f"{count:,}", Text(reason), REASONS.get(reason, ""))
+    out.print(counts if box.reasons else "Nothing was refused.")
+    for letter in box.letters:
+        out.print()
+        line = Text(f"{letter.time}  {letter.place}  ", style="dim")
+        line.append(letter.reason, style="red")
+        line.append(f"  {letter.field + ': ' if letter.field else ''}{letter.message}", style="not dim")
+        out.print(line, soft_wrap=True)
+        out.print(Text(letter.beginning), soft_wrap=True)
+
+
+def letters_json(box: Box) -> dict[str, Any]:
+    """The same for programs."""
+    told = ("time", "place", "reason", "field", "message", "truncated", "beginning")
+    return {
+        "reasons": dict(box.reasons.most_common()),
+        "letters": [{name: getattr(letter, name) for name in told} for letter in box.letters],
+    }
+
+
+def replayed(done: Replayed, dry_run: bool) -> None:
+    """What sending dead letters again did."""
+    sent, left = done.sent.total(), done.left.total()
+    out.print(f"{sent:,} {'would be sent' if dry_run else 'sent'} to touchpoints, {left:,} left")
+    for reason in sorted(done.sent.keys() | done.left.keys()):
+        out.print(Text(f"  {reason}: {done.sent[reason]:,} sent, {done.left[reason]:,} left"), soft_wrap=True)
+    for line in done.problems:
+        problem(f"left {line}")
+    if left > len(done.problems):
+        problem(f"and {left - len(done.problems):,} more")
 
 
 def answer(names: list[str], rows: list[tuple[object, ...]], form: str) -> str | Table:
