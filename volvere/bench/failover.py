@@ -36,7 +36,7 @@ CALM = 2.0
 SURVIVORS_WITHIN = 2.0
 TAKEN_OVER_WITHIN = 5.0
 """What is promised, seconds: of the others' partitions; of the dead worker's, after the session timeout."""
-SETTLED_WITHIN = 120.0
+CAUGHT_UP_WITHIN = 60.0
 
 CALM_DEED = "nothing"
 TAKEN_OVER = "kill -9, the others take over"
@@ -180,22 +180,15 @@ class Crew:
 
     async def settle(self) -> None:
         """Wait until all that run, and nobody else, have partitions, and the beats are seen in all of them."""
-        group, running = f"{self.stage.application}-track", self.stage.running
+        self.owners = await self.stage.settled(f"{self.stage.application}-track", self.stage.running)
         try:
-            async with asyncio.timeout(SETTLED_WITHIN):
-                while True:
-                    self.stage.check()
-                    owners = await self.stage.owners(group)
-                    if len(owners) == self.stage.partitions and set(owners.values()) == running.keys():
-                        break
-                    await asyncio.sleep(BEAT)
+            async with asyncio.timeout(CAUGHT_UP_WITHIN):
                 await self.pulse.everywhere(self.pulse.number + round(CALM / BEAT))
         except TimeoutError:
             raise Impossible(
-                f"after {SETTLED_WITHIN:g} s not every partition has a worker that goes on; "
-                "VOLVERE_LOG_LEVEL=info shows what they do"
+                f"every partition has a worker, but after {CAUGHT_UP_WITHIN:g} s not all of them have caught up; "
+                "VOLVERE_LOG_LEVEL=info shows what the workers do"
             ) from None
-        self.owners = owners
 
     @contextlib.asynccontextmanager
     async def measured(self, deed: str) -> AsyncIterator[None]:
@@ -280,7 +273,7 @@ async def _run(crew: Crew, rounds: int) -> None:
         stop.set()
         await beats
         with contextlib.suppress(TimeoutError):  # what is missing then is told
-            await asyncio.wait_for(pulse.everywhere(pulse.number), SETTLED_WITHIN)
+            await asyncio.wait_for(pulse.everywhere(pulse.number), CAUGHT_UP_WITHIN)
     finally:
         for task in tasks:
             task.cancel()

@@ -12,14 +12,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
@@ -33,6 +32,7 @@ Answer = TypeVar("Answer")
 Worker = subprocess.Popen[bytes]
 
 STOP_WITHIN_S = 30
+SETTLED_WITHIN_S = 120.0
 
 
 @dataclass
@@ -124,13 +124,28 @@ class Stage:
             for partition in topic["partitions"]
         }
 
+    async def settled(self, group: str, names: Collection[str], within: float = SETTLED_WITHIN_S) -> dict[int, str]:
+        """Wait until these workers, and nobody else, share all partitions; whose is whose. Raises Impossible where that takes longer."""
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    self.check()
+                    owners = await self.owners(group)
+                    if len(owners) == self.partitions and set(owners.values()) == set(names):
+                        return owners
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise Impossible(
+                f"after {within:g} s {', '.join(names)} do not share the partitions; "
+                "VOLVERE_LOG_LEVEL=info shows what the workers do"
+            ) from None
+
     def close(self) -> None:
         """End what runs, and delete the topics."""
         for name in list(self.running):
             self.kill(name)
         self._thread.shutdown()
         self.admin.delete_topics([self.prefix + topic.name for topic in TOPICS], raise_errors=False)
-        self.admin.close()
 
 
 @contextlib.contextmanager
@@ -143,8 +158,10 @@ def stage(
     """
     prefix, access = f"bench-{uuid4().hex[:8]}-", security.kafka(settings)
     topics.create(settings.kafka, partitions, prefix=prefix, replication=settings.replication, access=access)
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.split(","), client_id="volvere-bench", **access)
-    with tempfile.TemporaryDirectory(prefix="volvere-bench-") as name:
+    with (
+        topics.administer(settings.kafka, access) as admin,
+        tempfile.TemporaryDirectory(prefix="volvere-bench-") as name,
+    ):
         folder = Path(name)
         (folder / "rules.toml").write_text(rules, encoding="utf-8")
         on = Stage(settings, prefix, partitions, folder, access, admin)
