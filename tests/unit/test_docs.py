@@ -27,6 +27,7 @@ MUST_BE_SHOWN = (
     "a worker whose clock is hours ahead",
     "deletion or advance of the group's offsets",
     "a newer codec on the wire",
+    "upgrade and downgrade",
     "changed partition counts, between runs",
     "changed partition counts, under running workers",
     "wrong password, Kafka",
