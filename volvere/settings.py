@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     session_timeout_s: float = Field(
         15, ge=2, le=1800, description="a worker that was not heard of for so long loses its partitions, seconds"
     )
-    heartbeat_interval_s: float = Field(3, ge=0.1, le=600, description="between two heartbeats, seconds")
+    heartbeat_interval_s: float = Field(1, ge=0.1, le=600, description="between two heartbeats, seconds")
     transaction_timeout_ms: int = Field(
         10_000, ge=1000, le=900_000, description="longer than any flush may take, milliseconds"
     )
