@@ -144,6 +144,8 @@ async def _try_transactions(bootstrap: str, transactional_id: str, deadline_s: f
         ) from None
     except kafka.KafkaConnectionError as e:
         raise await not_started(bootstrap, access, e) from None
+    except AssertionError:  # aiokafka's word for metadata that names no broker
+        raise BrokerProblem(f"the broker at {bootstrap} is starting, it serves nobody yet; try again") from None
     except kafka.KafkaError as e:
         raise BrokerProblem(
             f"the broker at {bootstrap} refused transactional id {transactional_id!r} ({type(e).__name__}); "
