@@ -31,7 +31,7 @@ from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailable
 
 from schemas.errors import Impossible, Transient
 from schemas.friction import anchored_id
-from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOPICS, TOUCHPOINTS
+from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOPICS, TOUCHPOINTS, partition_of
 from sinks import history
 from sinks.clickhouse import StoreProblem
 from sinks.rows import Stored
@@ -209,7 +209,7 @@ class _Rebuild:
         self.topics = Topics(self.names.source, prefix + FACTS.name)
         self.publishers = {n: self._publisher(n) for n in where.begins}
         self.controls: dict[int, Control] = {}
-        self.incidents: dict[int, dict[str, list[Published]]] = {}
+        self.incidents: dict[int, dict[str, list[Published]]] = {n: {} for n in where.begins}
 
     def _publisher(self, number: int) -> _Noting:
         settings = self.settings
@@ -253,7 +253,9 @@ class _Rebuild:
             control.live_from = await self._write(n) or wall()
         done = Rebuilt(generation, len(where.begins))
         for n in self.controls:
-            customers, self.incidents[n] = await self._state(n, relive)
+            customers, incidents = await self._state(n, relive)
+            for subject, going_on in incidents.items():  # whose partition is another one now, if their number has grown
+                self.incidents[partition_of(subject, done.partitions)][subject] = going_on
             done.forgotten += len(customers)
             for i in range(0, len(customers), FORGOTTEN_AT_ONCE):
                 await self._write(n, [(key, None, []) for key in customers[i : i + FORGOTTEN_AT_ONCE]])

@@ -33,7 +33,7 @@ class Desk:
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path) -> None:
         self.bootstrap, self.prefix, self.folder = bootstrap, prefix, folder
-        self.settings = {"kafka": bootstrap, "topic_prefix": prefix, "application": prefix}
+        self.settings: dict[str, Any] = {"kafka": bootstrap, "topic_prefix": prefix, "application": prefix}
         volvere(folder, "topics", "create", "--partitions", PARTITIONS, **self.settings)
 
     def letters(self, *letters: tuple[bytes, Headers]) -> None:
