@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
 
 from schemas.errors import Transient
 from sinks.clickhouse import query, verdict
@@ -62,7 +63,11 @@ def _lines(client: Client, sql: str) -> Iterator[Stored]:
                 yield stored(rest)
     except ClickHouseError as e:
         raise verdict(e) from e
-    except (msgspec.DecodeError, OSError) as e:  # in the midst of an answer the server can say what is wrong only there
+    except (
+        msgspec.DecodeError,
+        HTTPError,
+        OSError,
+    ) as e:  # what goes wrong in the midst of an answer is said inside it
         raise Transient(f"ClickHouse: the answer broke off or is damaged: {e}; run the command again") from e
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import schemas
 from schemas.decode import contract, decode
+from schemas.errors import Transient
 from schemas.times import EARLIEST, format_time
 from schemas.topics import partition_of
 from schemas.touchpoint import Normal, digest, subject_of
@@ -144,3 +147,17 @@ def test_whose_touchpoints_are_all_withdrawn_has_no_frictions(table: Table, clie
     assert table.ask("SELECT subject FROM volvere.journeys ORDER BY subject") == [("ana",), ("eva",)]
     history.close_older(client, 2)
     assert table.ask("SELECT subject FROM volvere.journeys ORDER BY subject") == [("eva",)]
+
+
+class Cut:
+    """A server whose answer breaks off."""
+
+    def raw_stream(self, *_: object, **__: object) -> io.BytesIO:
+        """Half a row, and what ClickHouse writes there when it runs out of memory."""
+        return io.BytesIO(b'{"source":"pbx","event_id":Code: 241. DB::Exception: memory limit exceeded\n')
+
+
+def test_an_answer_that_breaks_off_is_no_end() -> None:
+    """Half a history taken for the whole would rebuild half a state, and nobody would know."""
+    with pytest.raises(Transient, match="run the command again"):
+        list(history._lines(cast(Client, Cut()), "SELECT 1"))
