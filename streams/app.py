@@ -1,8 +1,7 @@
 """The one place where Faust hosts the thinking: an app, an agent, and the partitions that it holds.
 
-On assignment a partition is claimed (its transactional producer started, which fences an earlier owner),
-then its state is read to the end, then reading goes on where its control record says; Faust's
-consumer is not let go before that. Whatever goes wrong between merging and committing ends the
+What a worker keeps over a rebalance goes on at once; what is new is claimed and restored first (`streams.arrival`),
+and then read where its control record says. Whatever goes wrong between merging and committing ends the
 process: `Impossible` and anything unforeseen are fatal on purpose, and Kafka hands the records
 to somebody else.
 """
@@ -21,29 +20,22 @@ from typing import Any, NoReturn, cast
 
 import faust
 import mode
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
 from schemas.errors import Impossible
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
-from streams.facts import CODEC
+from streams.arrival import Arrivals, close
 from streams.fuse import Fuse
-from streams.partition import CONTROL, ROOM, Control, Names, Partition, Tally, read_control
+from streams.partition import ROOM, Names, Partition, Tally
 from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send, settle
+from streams.restore import BARRIER, Restored, Restorer
 from streams.rules import Rules
 from streams.silence import Listener
 from streams.tracker import Tracker
 from streams.transport import BatchConsumer, BatchSchema, BatchTransport
 
 log = logging.getLogger("volvere.track")
-
-BARRIER = b"\xffbarrier"
-"""Key of the record that ends a restore on a broker whose high watermarks cannot be trusted."""
-
-CLAIM_WITHIN = 30.0
-"""Seconds for claiming: a rebalance waits for it no longer either."""
-STALLED = 60.0
-"""Seconds in which a restore must come further."""
 
 
 def _wall() -> int:
@@ -124,7 +116,12 @@ class TrackHost:
         )
         self.state_topic = prefix + FACTS.name
         self.topics = Topics(self.names.source, self.state_topic)
-        self._claiming = asyncio.Lock()
+        restorer = Restorer(
+            self._reader, self.names.source, self.state_topic, config.trusted, config.generation, self._barrier
+        )
+        self.arrivals = Arrivals(self, restorer)
+        self._assigned: set[int] = set()
+        self._generation = 0
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting_since: dict[int, float] = {}
         self._last_records: dict[int, float] = {}
@@ -158,19 +155,18 @@ class TrackHost:
         held = self.partitions.get(tp.partition)
         return held.offset if held is not None else None
 
-    async def assigned(self, partitions: set[int], missed: bool) -> None:
+    async def assigned(self, partitions: set[int], missed: bool, generation: int) -> None:
         """Drop what is not ours any more; everything, if an assignment was missed in between."""
-        for number in set(self.partitions) - (set() if missed else partitions):
+        self._assigned, self._generation = partitions, generation
+        kept = set() if missed else partitions
+        for number in set(self.partitions) - kept:
             log.info("partition %d dropped%s", number, ": an assignment was missed" if missed else "")
             self._drop(number)
+        self.arrivals.assigned(kept)
 
     async def settle(self) -> None:
-        """Flush what is merged, once a claim that is under way has ended.
-
-        The claim must end before this worker rejoins, or it could fence the next owner.
-        """
-        async with self._claiming:
-            pass
+        """Flush what is merged, once a claim that is under way has ended."""
+        await self.arrivals.settle()
         await asyncio.gather(*(self.flush(p) for p in list(self.partitions.values())))
 
     # -- ownership
@@ -185,6 +181,7 @@ class TrackHost:
         self._ended = True
         if self._listening is not None:
             self._listening.cancel()
+        await self.arrivals.stop()
         for number in list(self.partitions):
             self._drop(number)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -208,14 +205,6 @@ class TrackHost:
             **self.config.client,
         )
 
-    def _publisher(self, number: int) -> Publisher:
-        assert self._shared is not None
-        within = self.config.transaction_timeout_ms / 1000
-        if self.config.transactions:
-            producer = self._producer(f"{self.config.application}-{number}")
-            return Transactional(producer, self._shared, self.topics, self.group, within)
-        return Ordered(self._shared, self.topics, self._commit, within)
-
     async def _commit(self, number: int, offset: int) -> None:
         await self.consumer._commit({TP(self.names.source, number): offset})
 
@@ -226,55 +215,63 @@ class TrackHost:
             timer.cancel()
         for known in (self._waiting_since, self._last_records, self._at_end):
             known.pop(number, None)
-        self._spawn(self._close(partition.publisher))
-
-    async def _close(self, publisher: Publisher) -> None:
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(publisher.stop(), 5)
+        self._spawn(close(partition.publisher))
 
     async def rebalanced(self, *_: Any, **__: Any) -> None:
-        """Claim and restore the partitions that are new; Faust awaits this before it reads on."""
-        try:
-            await self._rebalanced()
-        except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
-            self.fatal(e)
+        """Let what is new arrive. Faust awaits this, and then reads on what is held."""
+        new = self._assigned - self.partitions.keys() - self.arrivals.numbers
+        if new:
+            self.arrivals.start(sorted(new))
 
-    async def _rebalanced(self) -> None:
-        assigned = {tp.partition for tp in self.consumer.assignment() if tp.topic == self.names.source}
-        new = sorted(assigned - set(self.partitions))
-        generation = self.app.consumer_generation_id
-        if not new:
-            return
-        started = time.monotonic()
-        async with self._claiming:
-            if self.app.consumer_generation_id != generation or self._rejoining():
-                return
-            async with asyncio.timeout(CLAIM_WITHIN):
-                if self.config.trusted:
-                    await self._examine(new)
-                publishers = {number: self._publisher(number) for number in new}
-                await asyncio.gather(*(publisher.start() for publisher in publishers.values()))
-        restored, records = await self._restore(publishers)
-        if self.app.consumer_generation_id != generation:
-            for publisher in publishers.values():
-                await self._close(publisher)
-            return
-        await asyncio.gather(*(partition.begin() for partition in restored.values()))
-        self.partitions.update(restored)
+    # -- what an arriving partition asks
+
+    def settled(self) -> bool:
+        """The assignment that was told last is in force, and no other is under way."""
+        consumer: Any = self.consumer._thread._consumer
+        subscription = consumer._subscription.subscription
+        rejoining = subscription is None or bool(subscription._reassignment_in_progress)
+        stopping = self._ended or self.app.should_stop
+        return not rejoining and not stopping and self.app.consumer_generation_id == self._generation
+
+    def publisher(self, number: int) -> Publisher:
+        """Of a partition that is to be claimed."""
+        assert self._shared is not None
+        within = self.config.transaction_timeout_ms / 1000
+        if self.config.transactions:
+            producer = self._producer(f"{self.config.application}-{number}")
+            return Transactional(producer, self._shared, self.topics, self.group, within)
+        return Ordered(self._shared, self.topics, self._commit, within)
+
+    def partition(self, number: int, publisher: Publisher, restored: Restored) -> Partition:
+        """Made of what was restored."""
+        return Partition(
+            number,
+            Tracker(self.rules, restored.control.generation),
+            publisher,
+            self.names,
+            restored.state,
+            restored.control,
+            self.tally,
+            self.config.now,
+            self.config.at,
+            self.fuse,
+        )
+
+    async def install(self, partitions: list[Partition]) -> None:
+        """Hold them from now on, and read."""
+        self.partitions |= {partition.number: partition for partition in partitions}
         for partition in self.partitions.values():
             partition.room = ROOM // len(self.partitions)
-        took = time.monotonic() - started
-        log.info("claimed partitions %s; %d state records in %.2f s", new, records, took)
-        await self._notify()
+        await self.consumer.read_on({TP(self.names.source, p.number): p.offset for p in partitions})
+
+    async def arrived(self) -> None:
+        """Some do not arrive any more: they are held, or were dropped."""
+        async with self.progress:
+            self.progress.notify_all()
 
     async def _notify(self) -> None:
         async with self.progress:
             self.progress.notify_all()
-
-    def _rejoining(self) -> bool:
-        consumer: Any = self.consumer._thread._consumer
-        subscription = consumer._subscription.subscription
-        return subscription is None or bool(subscription._reassignment_in_progress)
 
     def _reader(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -287,101 +284,12 @@ class TrackHost:
             **self.config.client,
         )
 
-    async def _examine(self, numbers: list[int]) -> None:
-        """Before claiming: Impossible if a newer release, or one with other partitions, has written the state.
-
-        The control record is the last record of every flush, so the tail of the state shows it.
-        """
-        async with self._reader_for(numbers) as (reader, states, _):
-            ends = await reader.end_offsets(states)
-            count = _partition_count(reader, self.names.source)
-            begins = await reader.beginning_offsets(states)
-            wanted, tail = {tp for tp in states if ends[tp] > begins[tp]}, 8
-            while wanted:  # a flush that was aborted may lie on top of the last one: look further back
-                for tp in wanted:
-                    reader.seek(tp, max(begins[tp], ends[tp] - tail))
-                seen = {tp for tp in wanted if begins[tp] >= ends[tp] - tail}
-                last: dict[TopicPartition, bytes] = {}
-                async for record in _until(reader, list(wanted), ends):
-                    if record.key == CONTROL:  # only the last one holds: a rebuild may lie between it and those before
-                        last[TopicPartition(record.topic, record.partition)] = record.value
-                for value in last.values():
-                    read_control(value, count)
-                wanted, tail = wanted - seen - last.keys(), tail * 64
-
-    @contextlib.asynccontextmanager
-    async def _reader_for(self, numbers: list[int]) -> Any:
-        reader = self._reader()
-        await reader.start()
-        await asyncio.sleep(0)  # stop() would trip over a task of the reader that never had its turn
-        try:
-            states = [TopicPartition(self.state_topic, n) for n in numbers]
-            sources = [TopicPartition(self.names.source, n) for n in numbers]
-            reader.assign(states + sources)  # the source only for its offsets: without it asking costs a second
-            reader.pause(*sources)
-            yield reader, states, sources
-        finally:
-            await reader.stop()
-
-    async def _restore(self, publishers: dict[int, Publisher]) -> tuple[dict[int, Partition], int]:
-        """Read the state of claimed partitions to its end, and make partitions of it."""
-        numbers = list(publishers)
-        state: dict[int, dict[bytes, bytes]] = {n: {} for n in numbers}
-        control: dict[int, bytes] = {}
-        records = 0
-        async with self._reader_for(numbers) as (reader, states, sources):
-            begins = await reader.beginning_offsets(sources)
-            count = _partition_count(reader, self.names.source)
-            if self.config.trusted:
-                ends = await reader.end_offsets(states + sources)
-            else:
-                ends = await self._barriers(states)
-            await reader.seek_to_beginning(*states)
-            async for record in _until(reader, [tp for tp in states if ends[tp] > 0], ends):
-                records += 1
-                held = state[record.partition]
-                if record.key == CONTROL:
-                    control[record.partition] = record.value
-                elif record.value is None:
-                    held.pop(record.key, None)
-                elif record.key != BARRIER:
-                    held[record.key] = record.value
-        made: dict[int, Partition] = {}
-        for tp in sources:
-            n = tp.partition
-            known = Control(begins[tp], 0, 0, self.config.generation, CODEC, count)
-            if n in control:  # only the last one holds
-                known = read_control(control[n], count)
-            if known.offset < begins[tp]:
-                log.error("partition %d: records %d to %d expired unread", n, known.offset, begins[tp])
-                known.offset = begins[tp]
-            if self.config.trusted and known.offset > ends[tp]:
-                raise Impossible(
-                    f"partition {n}: the state goes to offset {known.offset}, the topic ends at {ends[tp]}: "
-                    "was the topic deleted? Rebuild the state, or use another application name"
-                )
-            tracker = Tracker(self.rules, known.generation)
-            made[n] = Partition(
-                n,
-                tracker,
-                publishers[n],
-                self.names,
-                state[n],
-                known,
-                self.tally,
-                self.config.now,
-                self.config.at,
-                self.fuse,
-            )
-        return made, records
-
-    async def _barriers(self, states: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """Write a record to each state partition; reading to it is reading to the end."""
+    async def _barrier(self, number: int) -> int:
+        """Write a record to a partition of the state; reading to it is reading to the end."""
         assert self._shared is not None
         written: dict[tuple[str, int], int] = {}
-        for tp in states:
-            await settle(await send(self._shared, tp.topic, tp.partition, [(BARRIER, b"", [])]), written)
-        return {tp: written[tp.topic, tp.partition] for tp in states}
+        await settle(await send(self._shared, self.state_topic, number, [(BARRIER, b"", [])]), written)
+        return written[self.state_topic, number]
 
     # -- merging and flushing
 
@@ -513,7 +421,8 @@ class TrackHost:
 
     def _read_to(self, ends: dict[int, int]) -> bool:
         at = {n: p.offset for n, p in self.partitions.items()}
-        return self._ended or all(n in at and at[n] >= end for n, end in ends.items())
+        come = not self.arrivals.numbers and all(n in at and at[n] >= end for n, end in ends.items())
+        return self._ended or come
 
     async def finish(self, ends: dict[int, int], mark: int) -> None:
         """Wait until the records up to `ends` (partition -> offset after the last) are merged, then flush for the last time.
@@ -539,29 +448,6 @@ class TrackHost:
             for partition in held:
                 partition.watermark = max(partition.watermark, mark)
                 await self.flush(partition, settle=True)
-
-
-def _partition_count(reader: AIOKafkaConsumer, topic: str) -> int:
-    """From the reader's metadata, which it has once it was asked for offsets."""
-    return len(reader.partitions_for_topic(topic) or ())
-
-
-async def _until(reader: AIOKafkaConsumer, partitions: list[TopicPartition], ends: dict[TopicPartition, int]) -> Any:
-    """The records of some partitions up to their ends, yielding to the event loop in between."""
-    left = set(partitions)
-    came = time.monotonic()
-    while left:
-        if time.monotonic() - came > STALLED:
-            raise Impossible(f"{sorted(left)}: nothing could be read for {STALLED:g} s, and the end is not reached")
-        for tp, records in (await reader.getmany(*left, timeout_ms=200, max_records=2_000)).items():
-            came = time.monotonic()
-            for record in records:
-                if record.offset < ends[tp]:
-                    yield record
-        for tp in list(left):
-            if await reader.position(tp) >= ends[tp]:
-                left.discard(tp)
-        await asyncio.sleep(0)
 
 
 def _credentials(client: dict[str, Any]) -> faust.SSLCredentials | faust.SASLCredentials | None:

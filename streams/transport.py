@@ -13,6 +13,8 @@ faust-streaming 0.15 and aiokafka 0.14:
 - Nothing is acknowledged. The host's flush holds the position, so `commit` does nothing and
   `wait_empty`, which Faust awaits before partitions go and before it stops, flushes instead.
 - The position after a drain is not the last offset + 1: transaction markers take offsets too.
+- A partition that is assigned but not held yet is paused, and what is drained of it nevertheless (Faust takes an
+  empty set of partitions for all of them) is put back. It is read only after the seek to where the host says.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ from faust.types.tuples import ConsumerMessage
 
 MAX_BATCH = 2_000
 """Records in one batch: the event loop is busy with one for well below 100 ms."""
+
+POLL = 0.02
+"""Seconds between two looks whether there is something to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Host(Protocol):
     def position(self, tp: TP) -> int | None:
         """Where to read on, for a partition that is held."""
 
-    async def assigned(self, partitions: set[int], missed: bool) -> None:
+    async def assigned(self, partitions: set[int], missed: bool, generation: int) -> None:
         """These are ours from now on; `missed`: an assignment came and went unseen in between."""
 
     async def settle(self) -> None:
@@ -85,33 +90,48 @@ class BatchThread(AIOKafkaConsumerThread):
         epoch = owner.epoch
         found = _Fetched(await super()._fetch_records(consumer, active, timeout=timeout, max_records=max_records))
         found.epoch = epoch
+        for tp in list(found) if epoch != owner.epoch else [tp for tp in found if tp not in owner.reading]:
+            records = found.pop(tp)
+            if consumer._subscription.is_assigned(tp):
+                consumer.seek(tp, records[0].offset)
         if epoch != owner.epoch:
-            for tp, records in found.items():
-                if consumer._subscription.is_assigned(tp):
-                    consumer.seek(tp, records[0].offset)
-            found.clear()
             return found
         assignment = consumer._subscription.subscription.assignment
         found.ends = {}
         now, now_ms = time.monotonic(), time.time() * 1000
         for tp in assignment.tps if assignment is not None and assignment.active else ():
             state = assignment.state_value(tp)
-            if state.has_valid_position and state.highwater is not None and state.timestamp is not None:
+            known = state.has_valid_position and state.highwater is not None and state.timestamp is not None
+            if known and tp in owner.reading:
                 age = (
                     max(0.0, now_ms - state.timestamp) / 1000
                 )  # of moments: whether the wall clock is right is no matter
                 found.ends[TP(*tp)] = End(state.position, state.highwater, now - age)
         return found
 
+    async def seek_in(self, epoch: int, positions: Mapping[TP, int]) -> None:
+        """Seek, unless the epoch is over: what reads on by then has been sought anew."""
+        await self.call_thread(self._seek_in, epoch, positions)
+
+    async def _seek_in(self, epoch: int, positions: Mapping[TP, int]) -> None:
+        owner: BatchConsumer = self.consumer  # type: ignore[assignment]
+        consumer = self._ensure_consumer()
+        for tp, offset in positions.items():
+            if epoch == owner.epoch and consumer._subscription.is_assigned(tp):
+                consumer.seek(tp, offset)
+
 
 class BatchConsumer(Consumer):
     """One message a partition and fetch; positions from the host."""
+
+    _thread: BatchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.epoch = 0
         self.ends: dict[TP, End] = {}
         self.handed: dict[TP, int] = {}  # the position after the last batch that was handed out
+        self.reading: set[TP] = set()  # sought in this epoch
         self._last_generation: int | None = None
 
     @property
@@ -125,6 +145,9 @@ class BatchConsumer(Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """The batches of one fetch."""
+        if self.flow_active and not self._get_active_partitions():  # all arrive yet; Faust would sleep for a second
+            await self.sleep(POLL)
+            return
         fetched, _ = await self._wait_next_records(timeout)
         if not isinstance(fetched, _Fetched) or self.should_stop or fetched.epoch != self.epoch:
             return
@@ -168,15 +191,31 @@ class BatchConsumer(Consumer):
         self._new_epoch()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to where the host says that reading goes on."""
+        """Seek to where the host says that reading goes on; what it does not hold yet is paused."""
         self._new_epoch()
-        wanted = {tp: at for tp in self.assignment() if (at := self.host.position(tp)) is not None}
-        await self.seek_wait(wanted)
+        assignment = self.assignment()
+        wanted = {tp: at for tp in assignment if (at := self.host.position(tp)) is not None}
+        self.pause_partitions(assignment - wanted.keys())
+        await self._seek_in_epoch(wanted)
         return wanted
+
+    async def read_on(self, positions: Mapping[TP, int]) -> None:
+        """Read partitions that are held only now, besides the others."""
+        if await self._seek_in_epoch(positions):  # if not, a rebalance is under way, and will seek
+            self._read_offset.update(positions)
+            self.resume_partitions(positions)
+
+    async def _seek_in_epoch(self, positions: Mapping[TP, int]) -> bool:
+        epoch = self.epoch
+        await self._thread.seek_in(epoch, positions)
+        if epoch != self.epoch:
+            return False
+        self.reading |= positions.keys()
+        return True
 
     def _new_epoch(self) -> None:
         self.epoch += 1
-        self.ends, self.handed = {}, {}
+        self.ends, self.handed, self.reading = {}, {}, set()
 
     async def wait_empty(self) -> None:
         """Flush instead of waiting for acknowledgements."""
@@ -193,7 +232,7 @@ class BatchConsumer(Consumer):
         """Tell the host before Faust goes on."""
         missed = self._last_generation is not None and generation_id != self._last_generation + 1
         self._last_generation = generation_id
-        await self.host.assigned({tp.partition for tp in assigned}, missed)
+        await self.host.assigned({tp.partition for tp in assigned}, missed, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
 

@@ -69,7 +69,14 @@ def test_what_is_reached_into_is_there() -> None:
         SubscriptionState: ("is_assigned", "subscription"),
         Subscription: ("_begin_reassignment",),
         TopicPartitionState: ("has_valid_position", "position"),
-        Consumer: ("_wait_next_records", "_commit", "assignment", "seek_wait"),
+        Consumer: (
+            "_wait_next_records",
+            "_get_active_partitions",
+            "_commit",
+            "assignment",
+            "pause_partitions",
+            "resume_partitions",
+        ),
         BatchTransport: ("Consumer",),
     }.items():
         assert [name for name in names if not hasattr(owner, name)] == []
