@@ -51,8 +51,8 @@ PER_CONTACT = 4.6
 WARM_UP = 1 / 6
 FLAT = 1.0
 """Per cent in 10 minutes."""
-WAITING = 100_000
-"""Touchpoints over which the highest rate is measured."""
+WAITING = 200_000
+"""Touchpoints that the highest rate is measured on: two lives of a subject. It is that of the second half, where some are retired."""
 MEASURED_WITHIN = 600.0
 RULES = """\
 [lemon]
@@ -71,12 +71,14 @@ CONFIG |= {FACTS.name: _COMPACTS, JOURNEYS.name: _COMPACTS}
 
 
 def company(rate: float, seconds: float) -> Company:
-    """A company of which DAYS days have so many touchpoints that they take so long at this rate."""
-    contacts_a_day = rate * seconds / DAYS / PER_CONTACT
+    """A company of which DAYS days, or fewer where it would have less than a contact a day, take so long at this rate."""
+    contacts = rate * seconds / PER_CONTACT
+    a_day = max(1, round(contacts / DAYS))
+    days = max(10, round(MARGIN * contacts / a_day))
     return Company(
-        customers=max(100, round(contacts_a_day * VISIT_EVERY)),
-        days=round(DAYS * MARGIN),
-        start=wall() - (round(DAYS * MARGIN) + 1) * DAY,
+        customers=a_day * VISIT_EVERY,
+        days=days,
+        start=wall() - (days + 1) * DAY,
         contacts_per_day=1 / VISIT_EVERY,
     )
 
@@ -106,11 +108,12 @@ class State:
             while True:
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
                     for record in records:
-                        self._note(record.key, record.value)
+                        self.note(record.key, record.value)
         finally:
             await consumer.stop()
 
-    def _note(self, key: bytes, value: bytes | None) -> None:
+    def note(self, key: bytes, value: bytes | None) -> None:
+        """A record of the topic."""
         if key == CONTROL:
             return
         self.total -= self.sizes.pop(key, 0)
@@ -153,6 +156,7 @@ class Soak:
     stage: Stage
     rate: float
     seconds: float
+    company: Company
     began: float = 0.0
     fed: Fed = field(default_factory=Fed)
     state: State = field(default_factory=State)
@@ -187,7 +191,7 @@ class Soak:
             await asyncio.sleep(max(0.0, self.began + fed.records / self.rate - time.monotonic()))
 
         def items() -> Iterator[Record]:
-            for record in _records(company(self.rate, self.seconds)):
+            for record in _records(self.company):
                 if time.monotonic() >= over:
                     return
                 yield record
@@ -253,7 +257,7 @@ def _lags(on: Stage) -> dict[str, int]:
 def highest(settings: Settings) -> float:
     """Touchpoints a second of one `track` worker, over touchpoints that wait for it."""
     with stage(settings, PARTITIONS, RULES, CONFIG) as on, err.status("measuring the highest rate"):
-        waiting = islice(_records(company(10_000, 600)), WAITING)
+        waiting = islice(_records(company(WAITING, 1 / WARM_UP)), WAITING)
         asyncio.run(feed(settings.kafka, waiting, on.prefix, access=on.access))
         on.start("track")
         return asyncio.run(_measure(on))
@@ -266,7 +270,7 @@ async def _measure(on: Stage) -> float:
             while True:
                 on.check()
                 left, now = (await on.ask(_lags, on))["track"], time.monotonic()
-                if first is None and left < WAITING:
+                if first is None and left <= WAITING / 2:
                     first = now, left
                 if first is not None and left == 0:
                     return first[1] / (now - first[0])
@@ -280,7 +284,7 @@ def soak(settings: Settings, minutes: float, rate: float | None, *, store: bool)
     most = highest(settings) if rate is None else None
     rate = rate or (most or 0.0) / 2
     with stage(settings, PARTITIONS, RULES, CONFIG) as on:
-        run = Soak(on, rate, minutes * 60)
+        run = Soak(on, rate, minutes * 60, company(rate, minutes * 60))
         on.start("track")
         if store:
             on.start("store", "store", clickhouse=on.folder / "store")
@@ -292,7 +296,7 @@ def soak(settings: Settings, minutes: float, rate: float | None, *, store: bool)
     for series in run.series.values():
         table.add_row(*series.row())
     of = f", half of the highest ({most:,.0f})" if most is not None else ""
-    days = (run.fed.newest - company(rate, run.seconds).start) // DAY
+    days = (run.fed.newest - run.company.start) // DAY
     out.print(
         f"soak: {minutes:g} minutes, {run.fed.records:,} touchpoints, {run.fed.records / run.seconds:,.0f} a second; "
         f"wanted: {rate:,.0f}{of}\n"
