@@ -10,7 +10,9 @@ bad (found by halving, the rest is stored), or the set-up is wrong (StoreProblem
 
 from __future__ import annotations
 
+import errno
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -46,7 +48,10 @@ SETTINGS = {
 }
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-RETRYABLE = frozenset({3, 107, 159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 425, 999})
+RETRYABLE = frozenset({3, 75, 107, 159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 285, 319, 425, 999})
+"""Codes that pass: busy, away, out of memory, and a disk that is full (75, 243)."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The same for the embedded engine's client, which puts a batch into a temporary file."""
 REFUSED_LOGIN = frozenset({192, 193, 194, 516})
 BAD_ROW = frozenset({6, 25, 26, 27, 33, 34, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 376, 407, 441, 467, 623})
 """Codes that a row's own content causes: it cannot be parsed, is out of range, null, too large."""
@@ -287,6 +292,8 @@ def verdict(error: ClickHouseError) -> Transient | StoreProblem:
 
 
 def _transient(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in FULL
     if not isinstance(error, ClickHouseError):
         return False
     code = _code(error)
@@ -319,6 +326,10 @@ class Inserter:
                 raise verdict(e) from e
             if len(lines) == 1:
                 return [(0, explain(e))]
+        except OSError as e:
+            if not _transient(e):
+                raise
+            raise Transient(f"ClickHouse: no room for a batch in {tempfile.gettempdir()}: {e.strerror}") from e
         else:
             return []
         half = len(lines) // 2

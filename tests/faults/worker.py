@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from streams.publish import POINTS, Ordered, Transactional
 from streams.rules import parse_rules
 from tests.faults.week import FLUSH_RECORDS
 from volvere.settings import load
+from volvere.topics import BrokerProblem
 from volvere.worker import broker, run_track, set_up_logging, track_config, until_signalled
 
 Replace = Callable[[Any, str, Any], None]
@@ -118,4 +120,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokerProblem as e:  # as the command line does
+        print(e, file=sys.stderr)  # noqa: T201
+        sys.exit(2)
