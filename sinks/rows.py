@@ -229,7 +229,7 @@ def _read(decoder: Callable[[bytes], Any], value: bytes | None) -> Any:
     except msgspec.ValidationError as e:
         message, _, path = str(e).partition(" - at `$.")
         raise Unacceptable("invalid_field", message[0].lower() + message[1:], path.rstrip("`")) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise Unacceptable("not_json", f"expected a JSON object; {e}") from None
 
 

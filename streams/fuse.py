@@ -77,5 +77,5 @@ def _source_of(value: bytes | None) -> str:
     """The source that a record names, as far as that can be read; else nothing."""
     try:
         return _source(value or b"").source
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

@@ -36,7 +36,7 @@ async def watch(
         async for record in consumer:
             try:
                 event = msgspec.json.decode(record.value or b"")
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # not one of ours
             yield event
     finally:

@@ -25,7 +25,6 @@ from schemas.times import DAY
 from schemas.topics import MAX_MESSAGE
 from sinks.store import prepare
 from streams.facts import CODEC
-from streams.fuse import Fuse
 from streams.partition import Control, Names, Partition, Tally
 from streams.publish import Hook, Outbox
 from streams.tracker import Tracker
@@ -241,7 +240,7 @@ def work(numbers: range) -> tuple[Tally, Outcome]:
 
     def fresh() -> Partition:
         control = Control(0, 0, 0, 1, CODEC, partitions=2, live_from=1)
-        return Partition(0, Tracker(DEFAULTS), outcome, NAMES, {}, control, tally, lambda: NOW, _at, Fuse(armed=False))
+        return Partition(0, Tracker(DEFAULTS), outcome, NAMES, {}, control, tally, lambda: NOW, _at)
 
     for number in numbers:
         partition, records = fresh(), mutated(number, BATCH)

@@ -41,6 +41,7 @@ class Line:
 
 CRM, WEB = b'{"source":"crm"}', b'{"source":"web"}'
 RUBBISH = b"\x00\xff rubbish"
+DEEP = b'{"a":' * 10_000
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_new_worker_that_can_read_nothing_stops(line: Line) -> None:
         line.take([CRM, WEB], range(2))
 
 
-@pytest.mark.parametrize("value", [RUBBISH, b"", b"[]", b'{"source":1}', None])
+@pytest.mark.parametrize("value", [RUBBISH, b"", b"[]", b'{"source":1}', b'{"source":"\xf1"}', DEEP, None])
 def test_rubbish_that_names_no_source_blows_it(line: Line, value: bytes | None) -> None:
     """The wrong topic, or an encryption that nobody told us about."""
     with pytest.raises(Impossible):

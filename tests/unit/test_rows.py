@@ -158,6 +158,8 @@ def test_journey_row_keeps_money_exact() -> None:
         (encoded(FRICTION, data__revision=-1), "invalid_field", "revision: expected a whole number"),
         (encoded(FRICTION, data__evidence=[{"source": "s"}]), "invalid_field", "data.evidence[0]: "),
         (encoded(FRICTION, subject=None), "invalid_field", "subject: "),
+        (b'{"a":' * 10_000, "not_json", "expected a JSON object"),
+        (b'{"subject":"\xf1"}', "not_json", "expected a JSON object"),
     ],
 )
 def test_bad_friction_names_its_field(value: bytes | None, reason: str, said: str) -> None:
