@@ -23,6 +23,7 @@ from rich.text import Text
 from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
 from schemas.times import parse_time
+from schemas.topics import DEFAULT_PARTITIONS
 from sinks.clickhouse import StoreProblem, connect, newest_generation
 from sinks.clickhouse import query as ask
 from streams.rules import RulesError
@@ -727,6 +728,33 @@ def bench_failover(
     if workers > partitions:
         raise typer.BadParameter(f"{workers} workers, {partitions} partitions: expected a partition for each worker")
     if not failover(settings, workers, partitions, rounds):
+        raise typer.Exit(1)
+
+
+@bench_app.command("restore")
+def bench_restore(
+    kafka: Kafka = None,
+    customers: Annotated[int, typer.Option(min=1000, help="of how many customers facts are read back")] = 1_000_000,
+    versions: Annotated[
+        int, typer.Option(min=1, help="of the facts of each, as long as Kafka has not compacted them")
+    ] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="how many `track` workers share them")] = 2,
+    partitions: Partitions = DEFAULT_PARTITIONS,
+) -> None:
+    """From no worker at all to the first new friction, with the facts of many customers to read back: seconds, memory.
+
+    A million customers take some 10 GB of Kafka's disk. The topics are its own, and deleted at the end. Exit code 1 when
+    the first friction comes later than after the 60 s that are promised of a million customers.
+
+    `volvere bench restore --kafka localhost:9092 --customers 50000`
+    """
+    from volvere.bench.restore import restore
+
+    settings = _outside(load(kafka=kafka), "bench restore")
+    worker.set_up_logging(settings, "error")
+    if workers > partitions:
+        raise typer.BadParameter(f"{workers} workers, {partitions} partitions: expected a partition for each worker")
+    if not restore(settings, customers, versions, workers, partitions):
         raise typer.Exit(1)
 
 
