@@ -15,6 +15,7 @@ HEAD, *TABLE = ROWS
 
 MUST_BE_SHOWN = (
     "`kill -9` of a worker at each point",
+    "all of these mixed, and `kill -9` of any worker at any time",
     "SIGTERM",
     "SIGSTOP past the session timeout, then SIGCONT",
     "rebalances",
@@ -26,6 +27,11 @@ MUST_BE_SHOWN = (
     "ClickHouse: the connection is cut",
     "ClickHouse: the answer is lost after it wrote",
     "three partitioners (murmur2, crc32, random)",
+    "duplicate and reordered produce",
+    "a poison record",
+    "a record of 2 MiB",
+    "a million random bytes",
+    "a future clock",
     "records that somebody broke",
     "a worker whose clock is hours ahead",
     "deletion or advance of the group's offsets",
