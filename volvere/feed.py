@@ -12,20 +12,23 @@ from aiokafka.errors import KafkaError
 
 from schemas.decode import decode
 from schemas.errors import Unacceptable
-from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
+from schemas.topics import DEAD_LETTERS, MAX_MESSAGE, TOUCHPOINTS, partition_of
+from schemas.touchpoint import MAX_RECORD
 from volvere.files import Item, LeftOut, Record, Refused
 from volvere.security import OPEN, Access
 from volvere.topics import BrokerProblem, not_started
 from volvere.worker import wall
 
 SHOWN = 5
+MAX_LETTER = 900_000
+"""How much of a refused line is kept, bytes."""
 
 
 @dataclass
 class Fed:
     """What was sent. ends: partition -> offset after the last record; newest: greatest `occurred_at` (microseconds).
 
-    refused: lines that no record could be made of, by reason. unfit: records that `track` will refuse.
+    refused: lines that were not sent, by reason. unfit: records that `track` will refuse.
     problems: the first of both, for people.
     """
 
@@ -70,7 +73,7 @@ async def feed(
     try:
         partitions = len(await producer.partitions_for(topic))
         for item in items:
-            match item:
+            match _sendable(item):
                 case Record(line=line, value=value, subject=subject):
                     key = subject.encode() if subject is not None else None
                     partition = partition_of(subject, partitions) if subject is not None else line % partitions
@@ -88,7 +91,10 @@ async def feed(
                     fed.refused[reason] += 1
                     _note(fed, line, f"{where}: {message}" if where else message)
                     headers = [("reason", reason.encode()), ("field", where.encode()), ("message", message.encode())]
-                    await producer.send(letters, raw[:900_000], headers=[*headers, ("line", str(line).encode())])
+                    headers.append(("line", str(line).encode()))
+                    if len(raw) > MAX_LETTER:
+                        headers.append(("truncated", str(len(raw)).encode()))
+                    await producer.send(letters, raw[:MAX_LETTER], headers=headers)
             if len(waiting) >= every:
                 await _acknowledged(waiting, fed)
                 if pause is not None:
@@ -100,6 +106,14 @@ async def feed(
     finally:
         await producer.stop()
     return fed
+
+
+def _sendable(item: Item) -> Item:
+    """The item; a record that the broker would not take is refused here, so that the others are sent."""
+    if not isinstance(item, Record) or len(item.value) + len((item.subject or "").encode()) <= MAX_MESSAGE:
+        return item
+    message = f"{len(item.value):,} bytes; expected at most {MAX_RECORD:,}"
+    return Refused(item.line, "", message, "too_large", item.value)
 
 
 def _note(fed: Fed, line: int, problem: str) -> None:
