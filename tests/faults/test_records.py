@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -129,8 +130,11 @@ def test_poison_stops_nobody(apache_kafka: ApacheKafka, topic_prefix: str, tmp_p
         places = asyncio.run(send())
         told = PARTITIONS * len(call("", 0))
         groups = {f"{where['application']}-{name}" for name in ("track", "store")}
+        deadline = time.monotonic() + 90
         with admin(bootstrap) as client:
             while groups:
+                if time.monotonic() > deadline:
+                    worker.line(lambda _: False, within=1)  # fails, and shows what it said
                 for group, at in client.list_group_offsets(dict.fromkeys(groups)).items():
                     if sum(found.offset for tp, found in at.items() if tp.topic == source) == told + len(places):
                         groups.remove(group)
