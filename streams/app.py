@@ -216,6 +216,8 @@ class TrackHost:
         for known in (self._waiting_since, self._last_records, self._at_end):
             known.pop(number, None)
         self._spawn(close(partition.publisher))
+        if not self._ended:
+            self._spawn(partition.forget())
 
     async def rebalanced(self, *_: Any, **__: Any) -> None:
         """Let what is new arrive. Faust awaits this, and then reads on what is held."""
@@ -255,6 +257,7 @@ class TrackHost:
             self.config.now,
             self.config.at,
             self.fuse,
+            restored.timers,
         )
 
     async def install(self, partitions: list[Partition]) -> None:
@@ -280,6 +283,7 @@ class TrackHost:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            fetch_max_bytes=16 * 1024 * 1024,
             fetch_max_wait_ms=50,
             **self.config.client,
         )

@@ -43,12 +43,18 @@ MAX_LETTER_KEY = 64 * 1024
 ROOM = 1_000_000
 """Entries kept unpacked a worker, about 600 bytes each with all that belongs to them, besides those of subjects that are changed."""
 YIELD_EVERY = 128
+YIELD_KEYS = 5_000
+"""Keys of the state that are gone through at a time: some 10 ms."""
 AGAIN = 2_000
 """Subjects a flush that are looked at again because the rules have changed."""
 REPLAY_AFTER = DAY
 """A touchpoint that comes later than this after it happened is history, and pages nobody."""
 
 _json = msgspec.json.Encoder().encode
+
+
+Timers = list[tuple[int, bytes]]
+"""A heap of (time of the next look, key); a key may be there more than once, and in vain."""
 
 
 class Control(msgspec.Struct, forbid_unknown_fields=False):
@@ -133,7 +139,9 @@ class Partition:
         now: Callable[[], int],
         at: Callable[[str, Partition], Any],
         fuse: Fuse | None = None,
+        timers: Timers | None = None,
     ) -> None:
+        """timers: of the state, where there is much of it; otherwise they are made at once."""
         self.number, self.tracker, self.publisher, self.names = number, tracker, publisher, names
         self.state, self.control, self.tally, self._now, self._at = state, control, tally, now, at
         self.offset, self.watermark, self.clock = control.offset, control.watermark, control.clock
@@ -149,7 +157,9 @@ class Partition:
         self.fuse = fuse or Fuse()
         self.appended: tuple[int, float] | None = None
         self.lock = asyncio.Lock()
-        self.timers = _timers(state)
+        self.timers = [(due_of(packed), key) for key, packed in state.items()] if timers is None else timers
+        if timers is None:
+            heapq.heapify(self.timers)
         self.met = {
             kind: (digest, control.rules[kind][1])
             if control.rules.get(kind, ("",))[0] == digest
@@ -158,6 +168,15 @@ class Partition:
         }
         self.since = {kind: since for kind, (_, since) in self.met.items()}
         self.again = list(state) if self.met != control.rules or control.again else []
+
+    async def forget(self) -> None:
+        """Give the memory back, once it is dead and no flush is under way."""
+        async with self.lock:
+            await dissolve(self.state)
+            await dissolve(self.live)
+            while self.timers:
+                del self.timers[-YIELD_KEYS:]
+                await asyncio.sleep(0)
 
     # -- merging
 
@@ -342,7 +361,7 @@ class Partition:
             self.names.dead_letters: letters,
         }
         if len(self.timers) > 2 * len(self.state) + 1_000:
-            self.timers = _timers(self.state)
+            self.timers = await timers_of(self.state)
         return outbox
 
     def _look(
@@ -381,11 +400,22 @@ class Partition:
                 del self.live[subject]
 
 
-def _timers(state: dict[bytes, bytes]) -> list[tuple[int, bytes]]:
-    """A heap of (time of the next look, key)."""
-    timers = [(due_of(packed), key) for key, packed in state.items()]
-    heapq.heapify(timers)
+async def timers_of(state: dict[bytes, bytes]) -> Timers:
+    """The timers of a state that does not change meanwhile, yielding to the event loop."""
+    timers: Timers = []
+    for i, (key, packed) in enumerate(state.items()):
+        heapq.heappush(timers, (due_of(packed), key))
+        if i % YIELD_KEYS == YIELD_KEYS - 1:
+            await asyncio.sleep(0)
     return timers
+
+
+async def dissolve(state: dict[Any, Any]) -> None:
+    """Empty a large dictionary, yielding to the event loop: at once, a quarter of a million keys would stop it."""
+    while state:
+        for _ in range(min(YIELD_KEYS, len(state))):
+            state.popitem()
+        await asyncio.sleep(0)
 
 
 def _count(value: bytes | None) -> int:

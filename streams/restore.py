@@ -18,7 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas.errors import Impossible
 from streams.facts import CODEC
-from streams.partition import CONTROL, Control, read_control
+from streams.partition import CONTROL, Control, Timers, dissolve, read_control, timers_of
 
 log = logging.getLogger("volvere.track")
 
@@ -29,6 +29,10 @@ ANSWER_WITHIN = 30.0
 """Seconds for an answer of the broker: starting, stopping, asking for offsets."""
 STALLED = 60.0
 """Seconds in which a restore must come further."""
+AT_ONCE = 2_000
+"""Records between two turns of the event loop."""
+
+Records = list[ConsumerRecord[bytes, bytes]]
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Restored:
 
     control: Control
     state: dict[bytes, bytes]
+    timers: Timers
     records: int
 
 
@@ -113,7 +118,10 @@ class Restorer:
             n = tp.partition
             if wanted(n):
                 control = self._control(n, found[n].control, count, begins[tp], ends.get(tp))
-                restored[n] = Restored(control, found[n].state, found[n].records)
+                state = found[n].state
+                restored[n] = Restored(control, state, await timers_of(state), found[n].records)
+            else:
+                await dissolve(found[n].state)
         return restored
 
     def _control(self, number: int, value: bytes | None, count: int, begin: int, end: int | None) -> Control:
@@ -152,7 +160,7 @@ class Restorer:
         return len(reader.partitions_for_topic(self._source) or ())
 
 
-def _keep(records: list[ConsumerRecord[bytes, bytes]], end: int, into: _Reading) -> None:
+def _keep(records: Records, end: int, into: _Reading) -> None:
     """The last version of each key."""
     state = into.state
     for record in records:
@@ -170,20 +178,25 @@ def _keep(records: list[ConsumerRecord[bytes, bytes]], end: int, into: _Reading)
 
 async def _until(
     reader: AIOKafkaConsumer, ends: dict[TopicPartition, int], wanted: Callable[[int], bool] = lambda _: True
-) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord[bytes, bytes]]]]:
+) -> AsyncIterator[tuple[TopicPartition, Records]]:
     """The records of some partitions up to their ends and a few beyond, yielding to the event loop in between."""
     left = set(ends)
     came = time.monotonic()
     while left := {tp for tp in left if wanted(tp.partition)}:
-        if time.monotonic() - came > STALLED:
+        found = await reader.getmany(*left, timeout_ms=100, max_records=AT_ONCE)
+        for tp, records in found.items():
+            yield tp, records
+        # What was not found may end in markers and aborted records, which are never handed out.
+        for tp in list(found or left):
+            async with within(f"the position in {tp}"):
+                if await reader.position(tp) >= ends[tp]:
+                    left.discard(tp)
+        if found:
+            came = time.monotonic()
+        elif time.monotonic() - came > STALLED:
             raise Impossible(
                 f"{sorted(left)}: nothing could be read for {STALLED:g} s, and the end is not reached; see to the broker"
             )
-        for tp, records in (await reader.getmany(*left, timeout_ms=200, max_records=2_000)).items():
-            came = time.monotonic()
-            yield tp, records
-        async with within("positions"):
-            left = {tp for tp in left if await reader.position(tp) < ends[tp]}
         await asyncio.sleep(0)
 
 
