@@ -130,6 +130,7 @@ class TrackHost:
         self._listening: asyncio.Task[None] | None = None
         self._shared: AIOKafkaProducer | None = None
         self.fuse = Fuse(config.fuse)
+        self._turn = asyncio.Lock()
         self.listener = Listener(self._reader, self.names.source, config.input_silent_after)
         self._ended = False
 
@@ -246,7 +247,7 @@ class TrackHost:
 
     def partition(self, number: int, publisher: Publisher, restored: Restored) -> Partition:
         """Made of what was restored."""
-        return Partition(
+        made = Partition(
             number,
             Tracker(self.rules, restored.control.generation),
             publisher,
@@ -259,6 +260,8 @@ class TrackHost:
             self.fuse,
             restored.timers,
         )
+        made.turn = self._turn
+        return made
 
     async def install(self, partitions: list[Partition]) -> None:
         """Hold them from now on, and read."""

@@ -42,7 +42,8 @@ MAX_FORWARDS = 3
 MAX_LETTER_KEY = 64 * 1024
 ROOM = 1_000_000
 """Entries kept unpacked a worker, about 600 bytes each with all that belongs to them, besides those of subjects that are changed."""
-YIELD_EVERY = 128
+YIELD_EVERY = 16
+"""Subjects that are looked at before the event loop gets a turn: one with thousands of touchpoints may take milliseconds."""
 YIELD_KEYS = 5_000
 """Keys of the state that are gone through at a time: some 10 ms."""
 AGAIN = 2_000
@@ -157,6 +158,7 @@ class Partition:
         self.fuse = fuse or Fuse()
         self.appended: tuple[int, float] | None = None
         self.lock = asyncio.Lock()
+        self.turn = asyncio.Lock()
         self.timers = [(due_of(packed), key) for key, packed in state.items()] if timers is None else timers
         if timers is None:
             heapq.heapify(self.timers)
@@ -242,11 +244,16 @@ class Partition:
             ("offset", str(record.offset).encode()),
             ("time", format_time(record.timestamp * 1000).encode()),
         ]
+        envelope = [(name, value) for name, value in record.headers if name.startswith("ce_") and value is not None]
+        if (size := sum(len(name.encode()) + len(value) for name, value in envelope)) <= MAX_LETTER_KEY:
+            headers += envelope  # half of what a CloudEvent says in binary mode
+        else:
+            headers.append(("truncated_headers", str(size).encode()))
         key, value = record.key, record.value
         if key is not None and len(key) > MAX_LETTER_KEY:
             headers.append(("truncated_key", str(len(key)).encode()))
             key = key[:MAX_LETTER_KEY]
-        room = MAX_MESSAGE - len(key or b"") - sum(len(k) + len(v) for k, v in headers) - 1024
+        room = MAX_MESSAGE - len(key or b"") - sum(len(k.encode()) + len(v) for k, v in headers) - 1024
         if value is not None and len(value) > room:
             headers.append(("truncated", str(len(value)).encode()))
             value = value[:room]
@@ -307,7 +314,10 @@ class Partition:
             if self.dead or not (self.pending or self.due or settle or touch):
                 return
             try:
-                outbox = await self._compose(settle)
+                async with (
+                    self.turn
+                ):  # one of a worker's partitions at a time: the others are writing, which needs the loop
+                    outbox = await self._compose(settle)
                 appended = await self.publisher.write(outbox, self._point)
                 if appended:
                     self.appended = appended, time.monotonic()

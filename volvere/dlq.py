@@ -27,7 +27,7 @@ from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
 from schemas.touchpoint import subject_of
 from volvere.reading import records
 from volvere.settings import Settings
-from volvere.topics import BrokerProblem, administer, not_started
+from volvere.topics import BrokerProblem, administer, not_started, of_group
 from volvere.worker import Broker, wall
 
 BEGINNING = 200
@@ -41,7 +41,7 @@ AT_ONCE = 1_000
 class Letter:
     """A dead letter. partition, offset: its own. time: when the record came, RFC 3339; place: where it lay then.
 
-    truncated: how many bytes it had, where not all of them were kept; else 0.
+    headers: a CloudEvent's, in binary mode. truncated: how many bytes it had, where not all of them were kept; else 0.
     """
 
     partition: int
@@ -52,6 +52,7 @@ class Letter:
     field: str
     message: str
     value: bytes
+    headers: tuple[tuple[str, bytes], ...]
     truncated: int
 
     @property
@@ -123,7 +124,8 @@ async def replay(settings: Settings, at: Broker, reason: str | None, *, again: b
             done.sent[letter.reason] += 1
             if not dry_run:
                 key, owner = subject.encode(), partition_of(subject, partitions)
-                waiting.append(await producer.send(source, letter.value, key=key, partition=owner))
+                sent = await producer.send(source, letter.value, key=key, partition=owner, headers=list(letter.headers))
+                waiting.append(sent)
             if len(waiting) >= AT_ONCE:
                 await asyncio.gather(*waiting)
                 waiting.clear()
@@ -151,6 +153,7 @@ async def _letters(settings: Settings, at: Broker, since: Mapping[int, int] | No
             told.get("field", ""),
             told.get("message", ""),
             record.value or b"",
+            tuple((name, value) for name, value in record.headers if name.startswith("ce_")),
             int(told["truncated"]) if told.get("truncated", "").isdecimal() else 0,
         )
 
@@ -160,7 +163,7 @@ def _subject(letter: Letter) -> str:
     if letter.truncated:
         kept = f"only the first {len(letter.value):,} of {letter.truncated:,} bytes were kept; ask its sender for it"
         raise Unacceptable("too_large", kept)
-    t = decode(letter.value, wall())
+    t = decode(letter.value, wall(), letter.headers)
     return subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
 
 
@@ -178,7 +181,7 @@ def _moved(mark: _Mark, reason: str | None, offset: int) -> _Mark:
 
 def _dealt_with(at: Broker, group: str) -> dict[int, _Mark]:
     with administer(at.bootstrap, at.access) as admin:
-        found: Mapping[Any, Any] = admin.list_group_offsets({group: None})[group]
+        found: Mapping[Any, Any] = of_group(admin.list_group_offsets, {group: None})[group]
     return {
         tp.partition: _Mark(o.offset, msgspec.json.decode(o.metadata, type=dict[str, int]) if o.metadata else {})
         for tp, o in found.items()
@@ -191,4 +194,4 @@ def _remember(at: Broker, group: str, topic: str, marks: Mapping[int, _Mark]) ->
         for n, mark in marks.items()
     }
     with administer(at.bootstrap, at.access) as admin:
-        admin.alter_group_offsets(group, offsets)
+        of_group(admin.alter_group_offsets, group, offsets)

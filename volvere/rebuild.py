@@ -19,15 +19,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import stamina
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from schemas.errors import Impossible, Transient
 from schemas.friction import anchored_id
@@ -44,7 +41,7 @@ from streams.tracker import Tracker
 from volvere.reading import records
 from volvere.security import Access
 from volvere.settings import Settings
-from volvere.topics import BrokerProblem, administer, await_leaders
+from volvere.topics import BrokerProblem, administer, await_leaders, of_group
 from volvere.worker import Broker, open_store, wall
 
 FORGOTTEN_AT_ONCE = 20_000
@@ -125,7 +122,7 @@ def survey(settings: Settings, at: Broker) -> Survey:
             admin.list_partition_offsets(dict.fromkeys(places, what))
             for what in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
         )
-        stored = admin.list_group_offsets({group: None})[group]
+        stored = of_group(admin.list_group_offsets, {group: None})[group]
     return Survey(
         *({tp.partition: o.offset for tp, o in x.items() if tp.topic == source} for x in (begins, ends, stored))
     )
@@ -135,17 +132,12 @@ def must_be_idle(settings: Settings, access: Access) -> None:
     """Raises BrokerProblem where `track` workers run."""
     group = f"{settings.application}-track"
     with administer(settings.kafka, access) as admin:
-        members = len(_asked(admin, group)["members"])
+        members = len(of_group(admin.describe_groups, [group])[group]["members"])
     if members:
         raise BrokerProblem(
             f"{members} members in the consumer group {group}: `volvere worker track` is running; stop all of them first "
             f"(one that was killed counts for {settings.session_timeout_s:g} s more)"
         )
-
-
-@stamina.retry(on=(CoordinatorNotAvailableError, CoordinatorLoadInProgressError), timeout=15.0, attempts=None)
-def _asked(admin: Any, group: str) -> Any:
-    return admin.describe_groups([group])[group]
 
 
 def grow(settings: Settings, access: Access, partitions: int) -> None:

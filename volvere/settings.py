@@ -120,8 +120,13 @@ class Settings(BaseSettings):
         15, ge=2, le=1800, description="a worker that was not heard of for so long loses its partitions, seconds"
     )
     heartbeat_interval_s: float = Field(1, ge=0.1, le=600, description="between two heartbeats, seconds")
+    instance_id: _Name | None = Field(
+        None,
+        description="this worker's name, the same after a restart (its pod's): the others then hardly notice a restart within "
+        "the session timeout, but wait for it after a stop for good",
+    )
     transaction_timeout_ms: int = Field(
-        10_000, ge=1000, le=900_000, description="longer than any flush may take, milliseconds"
+        15_000, ge=1000, le=900_000, description="longer than any flush may take, milliseconds"
     )
     flush_records: int = Field(20_000, ge=1, description="a flush at so many records while behind")
     flush_bytes: int = Field(8 * 1024 * 1024, ge=65_536, description="or at so many bytes")

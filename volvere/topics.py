@@ -7,18 +7,27 @@ adding partitions to living topics would split customers: growth is a new genera
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import stamina
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
-from kafka.errors import KafkaError, for_code
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorError,
+    for_code,
+)
 
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS, TOUCHPOINTS, Topic
 from volvere.security import OPEN, Access, refusal
+
+_T = TypeVar("_T")
 
 DEADLINE_MS = 5_000
 """How long a broker may take to answer the first call."""
@@ -129,6 +138,14 @@ def administer(bootstrap: str, access: Access) -> Iterator[Any]:
         ) from None
     finally:
         admin.close()
+
+
+@stamina.retry(
+    on=(CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError), timeout=15.0, attempts=None
+)
+def of_group(question: Callable[..., _T], *arguments: Any) -> _T:
+    """Ask the admin client about a group: a new Kafka has no coordinator for the first seconds, which is no error."""
+    return question(*arguments)
 
 
 def await_leaders(admin: Any, names: set[str], partitions: int) -> None:

@@ -108,6 +108,7 @@ def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConf
         "session_timeout": settings.session_timeout_s if kafka.trusted else EMBEDDED_SESSION,
         "heartbeat_interval": settings.heartbeat_interval_s if kafka.trusted else EMBEDDED_SESSION / 4,
         "transaction_timeout_ms": settings.transaction_timeout_ms,
+        "instance_id": settings.instance_id,
         "flush_records": settings.flush_records,
         "flush_bytes": settings.flush_bytes,
         "flush_after": settings.flush_after_ms / 1000,
@@ -175,6 +176,7 @@ def store(settings: Settings, at: Broker, client: Client) -> Store:
         application=settings.application,
         prefix=settings.topic_prefix,
         consumer_options={
+            "group_instance_id": settings.instance_id,
             "session_timeout_ms": round(timeout_s * 1000),
             "heartbeat_interval_ms": round(timeout_s * 250),
             **at.access,
@@ -247,7 +249,7 @@ def set_up_logging(settings: Settings, level: str | None = None) -> None:
     handler.setFormatter(_Json() if settings.log_format == "json" else plain)
     logging.basicConfig(level=(level or settings.log_level).upper(), handlers=[handler], force=True)
     if settings.log_level != "debug":
-        for name in ("aiokafka", "faust", "mode", "streams", "clickhouse_connect", "asyncio", "urllib3"):
+        for name in ("aiokafka", "faust", "mode", "streams", "clickhouse_connect", "asyncio", "urllib3", "stamina"):
             logging.getLogger(name).setLevel(logging.ERROR)
         # Its calls raise what they log; and a new Kafka has no coordinator for the first second, which is no error.
         for name in ("kafka", "aiokafka.consumer.group_coordinator"):

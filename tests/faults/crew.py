@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient
 
 from tests.kafka import ROOT
 from volvere.embedded import die_with_parent
+from volvere.topics import of_group
 
 Process = subprocess.Popen[bytes]
 
@@ -101,7 +102,7 @@ class Crew:
         """The group's committed offsets by partition."""
         group = f"{self.prefix}-track"
         with admin(self.bootstrap) as client:
-            listed = client.list_group_offsets({group: None})
+            listed = of_group(client.list_group_offsets, {group: None})
         return {tp.partition: found.offset for tp, found in listed[group].items()}
 
     def await_offsets(self, ends: dict[int, int], deadline_s: float = 60) -> None:

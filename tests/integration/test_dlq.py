@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from schemas.decode import decode
 from schemas.times import MINUTE, format_time
 from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
 from tests.command import volvere
@@ -100,6 +101,17 @@ def test_what_track_refuses_can_be_seen(desk: Desk) -> None:
     shown = volvere(desk.folder, "dlq", "show", **desk.settings).out
     assert "a required field is absent" in shown
     assert lines[1] in shown
+
+
+def test_a_cloudevent_in_binary_mode_is_sent_with_its_envelope(desk: Desk) -> None:
+    """Half of such a record is in its headers, and a dead letter keeps them."""
+    body = {name: value for name, value in GOOD.items() if name not in ("source", "event_id", "occurred_at")}
+    envelope = {"ce_specversion": "1.0", "ce_source": "pbx", "ce_id": "7", "ce_time": "2025-01-06T09:00:00Z"}
+    desk.letters((json.dumps(body).encode(), refused(0, "invalid_field", **envelope)))
+    desk.replay()
+    (record,) = desk.touchpoints()
+    t = decode(record.value, wall(), record.headers)
+    assert (t.source, t.event_id) == ("pbx", "7")
 
 
 def test_what_can_be_read_now_is_sent_once(desk: Desk) -> None:

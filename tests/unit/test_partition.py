@@ -201,6 +201,20 @@ def test_what_cannot_be_understood_is_a_dead_letter(value: bytes | None, reason:
     assert desk.tally.refused.total() == 1 and b"maria" in desk.ledger.state
 
 
+@pytest.mark.parametrize(("size", "kept"), [(10, True), (MAX_MESSAGE, False)])
+def test_a_dead_letter_keeps_the_envelope_of_a_cloudevent(size: int, kept: bool) -> None:
+    """In binary mode half of the event is in headers: without them nobody could send it again."""
+    desk = Desk()
+    envelope = [("ce_specversion", b"1.0"), ("ce_source", b"s" * size), ("trace", b"not ours"), ("ce_none", None)]
+    desk.log.append(Sent(0, MONDAY // 1000, b"{}", b"key", envelope))
+    desk.read()
+    desk.flush()
+    ((_, _, headers),) = desk.ledger.letters
+    assert ("ce_source" in headers, "truncated_headers" in headers) == (kept, not kept)
+    assert "trace" not in headers
+    assert sum(len(n) + len(v) for n, v in headers.items()) < MAX_MESSAGE
+
+
 @pytest.mark.parametrize("key", [10, MAX_MESSAGE - 100, MAX_MESSAGE + 3_000])
 @pytest.mark.parametrize("value", [100, 2 * MAX_MESSAGE])
 def test_a_dead_letter_fits_into_a_message(key: int, value: int) -> None:
