@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.command import volvere
+from tests.conftest import CI
 from tests.faults.crew import admin
 from tests.kafka import ApacheKafka
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
 def _topics(kafka: ApacheKafka) -> list[str]:
@@ -38,7 +39,7 @@ def test_soak(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
     """Whoever wants to know whether a worker grows can see it: every measure has its line, the company's years pass, customers are
     forgotten on the way, and the worker keeps up. Whether it is flat, so short a run cannot tell.
     """
-    options = "--minutes 0.25 --rate 400 --no-store".split()
+    options = f"--minutes {2 if CI else 0.25} --rate 400 --no-store".split()
     done = volvere(tmp_path, "bench", "soak", "--kafka", apache_kafka.bootstrap, *options, code=None)
     assert done.code in (0, 1), done.said
     found = {
@@ -51,7 +52,7 @@ def test_soak(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
     }, done.said
     assert 20 < found["track: memory"][1] < 500
     assert 10 < found["track: open files"][1] < 100
-    assert found["track: lag"][1] < 5
+    assert found["track: lag"][1] < 20, "it keeps up"
     assert found["state: subjects"][1] > 0
     ((days, retired),) = re.findall(r"([\d,]+) days of the company, ([\d,]+) subjects retired", done.out)
     assert int(days.replace(",", "")) > 1000
