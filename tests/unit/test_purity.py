@@ -14,7 +14,7 @@ import pytest
 import streams
 
 FOLDER = Path(streams.__file__).parent
-SHELL = {"app", "partition", "publish", "silence", "transport"}
+SHELL = {"app", "arrival", "partition", "publish", "restore", "silence", "transport"}
 """The modules of `streams` that host the kernel: Faust, brokers, clocks and logs live there and nowhere else."""
 
 LIBRARIES = set(
