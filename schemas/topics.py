@@ -20,6 +20,9 @@ DEFAULT_PARTITIONS = 48
 EMBEDDED_PARTITIONS = 4
 MAX_MESSAGE = 1_048_576 - 4096
 """Largest key + value that is published, bytes: Kafka's default limit less what frames it."""
+METADATA_MAX_AGE_MS = 5_000
+"""How often members of a group ask which partitions there are: a broker that has just started may not know yet, and
+who leads the group then deals out none."""
 
 _DAY_MS = 86_400_000
 

@@ -26,7 +26,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, Re
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import Transient, Unacceptable
-from schemas.topics import FRICTIONS, JOURNEYS, OPERATIONS, TOUCHPOINTS
+from schemas.topics import FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, OPERATIONS, TOUCHPOINTS
 from sinks import rows
 from sinks.clickhouse import Inserter
 
@@ -150,7 +150,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
                 "enable_auto_commit": False,
                 "auto_offset_reset": "earliest",
                 "max_partition_fetch_bytes": 4 * 1024 * 1024,
-                "metadata_max_age_ms": 30_000,
+                "metadata_max_age_ms": METADATA_MAX_AGE_MS,
             }
             | self._options
         )

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.types import TP
 
 from schemas.errors import Impossible
-from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
+from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, TOUCHPOINTS
 from streams.arrival import Arrivals, close
 from streams.fuse import Fuse
 from streams.partition import ROOM, Names, Partition, Tally
@@ -485,6 +485,7 @@ def build(rules: Rules, config: TrackConfig) -> TrackApp:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=config.fetch_bytes,
         consumer_group_instance_id=config.instance_id,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,

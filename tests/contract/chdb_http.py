@@ -64,6 +64,7 @@ class ChdbHttp:
         self.inserts = 0
         self.arrived = threading.Event()
         self.away = False  # then every connection breaks before anything is done
+        self.turned_away = 0
         self.password: str | None = None
         self.version: str | None = None
         self.lock = threading.Lock()  # the engine's handles share settings of the session while they run
@@ -136,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         body = self._body()
         if front.away:
+            front.turned_away += 1
             self._cut()
             return
         if not self._logged_in(front.password):

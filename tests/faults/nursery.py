@@ -30,10 +30,11 @@ from volvere.topics import BrokerProblem
 QUIET = 3.0
 """Session timeout of the workers, seconds."""
 FLUSH_WITHIN_MS = 4_000
+CHILD = {signal.SIGCHLD}
 
 
 class Nursery:
-    """The process that forks; `folder`: for the workers' logs."""
+    """The process that forks."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -49,9 +50,9 @@ class Nursery:
         """Fork one; its process id. what: `role`, and what the function of that name below takes."""
         return int(self._ask({"log": str(log), **what})["pid"])
 
-    def ended(self) -> dict[int, int]:
-        """Who has ended since the last question: process id -> exit code, negative for a signal."""
-        return {int(pid): code for pid, code in self._ask({})["ended"].items()}
+    def ended(self, within: float) -> dict[int, int]:
+        """Who has ended since the last question, or does within seconds: process id -> exit code, negative for a signal."""
+        return {int(pid): code for pid, code in self._ask({"within": within})["ended"].items()}
 
     def close(self) -> None:
         """End it, and all that it forked with it."""
@@ -131,15 +132,18 @@ def _be(log: str, role: str, what: dict[str, Any]) -> int:
 def main() -> None:
     """Answer until standard input ends."""
     be_mine = die_with_parent()
+    signal.pthread_sigmask(signal.SIG_BLOCK, CHILD)  # it stays pending until somebody asks
     for line in sys.stdin:
         what = json.loads(line)
-        if not what:
+        if "within" in what:
+            signal.sigtimedwait(CHILD, what["within"])
             answer: dict[str, Any] = {"ended": {}}
             while (found := _reaped()) is not None:
                 answer["ended"][found[0]] = found[1]
         else:
             pid = os.fork()
             if pid == 0:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD)
                 if be_mine is not None:
                     be_mine()
                 os._exit(_be(what.pop("log"), what.pop("role"), what))

@@ -1,15 +1,17 @@
-"""The broker dies in the midst of flushes, and comes back with what it had acknowledged."""
+"""The broker dies in the midst of flushes, and comes back with what it had acknowledged; at first it may know little."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from kafka.errors import KafkaError
 
-from tests.faults.crew import Crew, crew
+from streams.rules import parse_rules
+from tests.faults.crew import Crew, admin, crew
 from tests.faults.week import (
     PARTITIONS,
     config,
@@ -25,8 +27,10 @@ from tests.faults.week import (
 from tests.kafka import ApacheKafka
 from volvere.feed import feed
 from volvere.topics import create
+from volvere.worker import tracking
 
 DEADLINE_S = 120
+ASKED_AGAIN_WITHIN_S = 40
 
 
 def supervise(team: Crew) -> None:
@@ -76,3 +80,35 @@ def test_a_broker_that_dies_changes_nothing(own_kafka: ApacheKafka, topic_prefix
     truth, ended = expected(told.items), found(values(frictions), values(journeys))
     assert ended.frictions == truth.frictions
     assert ended.journeys == truth.journeys
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(120)
+def test_a_broker_that_knows_no_partitions_at_first_is_asked_again(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    """Just after its start a broker may not know its topics yet; the workers' first assignment is then empty."""
+    items = [item for item in week(customers=30).items if item.subject is not None]
+
+    def nothing_was_dealt_out() -> bool:
+        with suppress(KafkaError), admin(apache_kafka.bootstrap) as client:
+            group = f"{topic_prefix}-track"
+            members = client.describe_groups([group])[group]["members"]
+            return any(member["member_assignment"] is not None for member in members)
+        return False
+
+    async def run() -> None:
+        async with (
+            asyncio.timeout(ASKED_AGAIN_WITHIN_S),
+            tracking(parse_rules(), config(apache_kafka.bootstrap, topic_prefix)) as app,
+        ):
+            while not await asyncio.to_thread(nothing_was_dealt_out):
+                say("no member yet")
+            assert not app.consumer.assignment()
+            await asyncio.to_thread(create, apache_kafka.bootstrap, PARTITIONS, prefix=topic_prefix)
+            fed = await feed(apache_kafka.bootstrap, items, topic_prefix)
+            await app.host.finish(fed.ends, fed.newest)
+
+    asyncio.run(run())
+    frictions, _ = asyncio.run(published(apache_kafka.bootstrap, topic_prefix))
+    assert found(values(frictions), []).frictions == expected(items).frictions

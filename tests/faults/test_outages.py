@@ -191,17 +191,18 @@ def test_a_broker_that_answers_nothing_for_longer_than_every_deadline(
 
         items = [item for part in told.chunks for item in part]
         fed = [asyncio.run(feed(bootstrap, items, topic_prefix)) for _ in range(3)][-1]
-        for seat in ("left", "right"):
-            team.start(seat)
-        team.until(lambda: team.committed > 500, 60)
+        amid_flush = team.start("left", "--point", "before commit", "--nth", "2", "--signal", "SIGSTOP")
+        team.start("right")
+        team.until(lambda: team.signals, 60)
         own_kafka.signal(signal.SIGSTOP)
+        amid_flush.send_signal(signal.SIGCONT)
         say(f"the broker answers nothing; {team.committed} records committed")
         back = time.monotonic() + OUTAGE_S
-        while time.monotonic() < back:
+        while time.monotonic() < back or 4 not in ended:
+            assert time.monotonic() < back + WITHIN_S, f"a flush under way was not given up\n{team.logs()}"
             supervise()
         own_kafka.signal(signal.SIGCONT)
         say("the broker is back")
-        assert 4 in ended, "a flush under way was given up"
         deadline = time.monotonic() + WITHIN_S
         while not caught_up():
             assert time.monotonic() < deadline, f"not tracked within {WITHIN_S} s\n{team.logs()}"

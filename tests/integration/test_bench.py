@@ -40,7 +40,7 @@ def test_soak(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
     forgotten on the way, and the worker keeps up. Whether it is flat, so short a run cannot tell.
     """
     options = f"--minutes {2 if CI else 0.25} --rate 400 --no-store".split()
-    done = volvere(tmp_path, "bench", "soak", "--kafka", apache_kafka.bootstrap, *options, code=None)
+    done = volvere(tmp_path, "bench", "soak", "--kafka", apache_kafka.bootstrap, *options, ends_within=240, code=None)
     assert done.code in (0, 1), done.said
     found = {
         name: [float(n.replace(",", "")) for n in re.findall(r"[\d,]+\.\d", rest)]
