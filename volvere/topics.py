@@ -20,6 +20,7 @@ from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
+    KafkaTimeoutError,
     NotCoordinatorError,
     for_code,
 )
@@ -31,6 +32,8 @@ _T = TypeVar("_T")
 
 DEADLINE_MS = 5_000
 """How long a broker may take to answer the first call."""
+LED_WITHIN_MS = 60_000
+"""How long until all new partitions, which may be hundreds, have leaders that know it."""
 
 _ALREADY_EXISTS = 36
 _CHECKED = ("cleanup.policy", "message.timestamp.type")
@@ -149,10 +152,16 @@ def of_group(question: Callable[..., _T], *arguments: Any) -> _T:
 
 
 def await_leaders(admin: Any, names: set[str], partitions: int) -> None:
-    """Until every partition answers: a leader that has been named may take a moment to know it."""
-    admin.wait_for_topics(sorted(names), timeout_ms=DEADLINE_MS)
+    """Until every partition answers: a leader that has been named may take a moment to know it. Raises BrokerProblem."""
     places = [TopicPartition(name, n) for name in names for n in range(partitions)]
-    admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=DEADLINE_MS)
+    try:
+        admin.wait_for_topics(sorted(names), timeout_ms=LED_WITHIN_MS)
+        admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST), timeout_ms=LED_WITHIN_MS)
+    except KafkaTimeoutError:
+        raise BrokerProblem(
+            f"{', '.join(sorted(names))}: made with {_partitions(partitions)} each, but after {LED_WITHIN_MS // 1000} s not all of "
+            "them have a leader; the broker is busy or too small, so wait, then run volvere topics check"
+        ) from None
 
 
 def _describe(admin: Any, prefix: str) -> dict[str, int]:

@@ -562,9 +562,10 @@ class Round:
             self.front.away, self.away_until = False, None
 
     def _insert_under_way(self) -> bool:
-        """Whether one comes soon: it waits for the lock."""
+        """Whether one comes soon: it waits for the lock. What was fed before comes again, so that there is something to insert."""
         self._clickhouse_is_back()
         before = self.front.inserts
+        self.produce(self.dice.choice(self.parts[: self.part]))
         return self.within(lambda: self.front.inserts > before)
 
     def _inject(self, name: str, faults: Sequence[Cut | Fail | LoseAnswer]) -> None:

@@ -26,7 +26,9 @@ from volvere.worker import Broker, load_rules, track_config, tracking
 
 COMMANDS = [
     *("run", "convert", "send", "simulate", "watch", "query", "explain", "customer", "demo"),
-    *("topics create", "topics check", "worker track", "worker store", "worker all", "bench track", "bench store"),
+    *("topics create", "topics check", "worker track", "worker store", "worker all", "config show", "rebuild"),
+    *("dlq show", "dlq replay", "rules show", "rules check", "rules explain", "rules try"),
+    *("bench track", "bench store", "bench kernel", "bench restore", "bench failover", "bench soak"),
 ]
 SETTLED = ("dropped_call", "long_wait", "queue_abandoned", "repeat_contact")
 """Kinds that open by what happens; for the others time must pass as well."""

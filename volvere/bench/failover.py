@@ -4,6 +4,9 @@ In every partition there is a beat, ten times a second: a touchpoint of a custom
 once. What is measured is the longest silence of a partition, from the last beat seen before something was done to the workers
 until all of them had settled and every partition had caught up. The partitions of the worker that it was done to are told
 from those of the others, who should hardly notice. At the end every beat must have been seen, and none twice.
+
+One worker has a name of its own (VOLVERE_INSTANCE_ID): it is killed and comes again. Where another starts beside a dead worker
+that had none, Kafka waits for the dead one, until its session is over, before it deals out anything to anybody.
 """
 
 from __future__ import annotations
@@ -38,9 +41,11 @@ TAKEN_OVER_WITHIN = 5.0
 """What is promised, seconds: of the others' partitions; of the dead worker's, after the session timeout."""
 CAUGHT_UP_WITHIN = 60.0
 
+NAMED = "worker-0"
 CALM_DEED = "nothing"
 TAKEN_OVER = "kill -9, the others take over"
-RESTARTED = "kill -9, another starts at once"
+RETURNED = "kill -9, it starts again by its name"
+NAMELESS = "kill -9, another starts at once"
 STOPPED = "SIGTERM"
 JOINED = "one more joins"
 RULES = '[closed_door]\nmode = "live"\n'
@@ -173,10 +178,14 @@ class Crew:
         self.started += 1
         self.stage.start(f"worker-{self.started}")
 
+    def start_named(self) -> None:
+        """The one whom Kafka knows by its name."""
+        self.stage.start(NAMED, instance_id=NAMED)
+
     @property
     def oldest(self) -> str:
-        """Who has been there for the longest time, and so leads the group."""
-        return next(iter(self.stage.running))
+        """Who has been there for the longest time among those without a name, and so leads the group."""
+        return next(name for name in self.stage.running if name != NAMED)
 
     async def settle(self) -> None:
         """Wait until all that run, and nobody else, have partitions, and the beats are seen in all of them."""
@@ -193,10 +202,10 @@ class Crew:
     @contextlib.asynccontextmanager
     async def measured(self, deed: str) -> AsyncIterator[None]:
         """What the block does to the workers is measured."""
-        before, since = self.owners, time.monotonic()
+        before, workers, since = self.owners, dict(self.stage.running), time.monotonic()
         yield
         await self.settle()
-        hit = {q for q in before if before[q] not in self.stage.running}
+        hit = {q for q, name in before.items() if self.stage.running.get(name) is not workers[name]}
         hit = hit or {q for q, name in self.owners.items() if name not in before.values()}
         silent = {q: self.pulse.silence(q, since) for q in before}
         others, own = (max((silent[q] for q in some), default=0.0) for some in (silent.keys() - hit, hit))
@@ -208,11 +217,14 @@ class Crew:
         for _ in range(rounds):
             async with self.measured(CALM_DEED):
                 pass
+            async with self.measured(RETURNED):
+                self.stage.kill(NAMED)
+                self.start_named()
             async with self.measured(TAKEN_OVER):
                 self.stage.kill(self.oldest)
             async with self.measured(JOINED):
                 self.start()
-            async with self.measured(RESTARTED):
+            async with self.measured(NAMELESS):
                 self.stage.kill(self.oldest)
                 self.start()
             async with self.measured(STOPPED):
@@ -226,8 +238,9 @@ def failover(settings: Settings, workers: int, partitions: int, rounds: int) -> 
     with stage(settings, partitions, RULES) as on:
         pulse = Pulse(on)
         crew = Crew(on, pulse)
-        for _ in range(workers):
+        for _ in range(workers - 1):
             crew.start()
+        crew.start_named()
         with err.status(f"{workers} workers on {settings.kafka} live through {rounds} rounds"):
             asyncio.run(_run(crew, rounds))
     lost, twice = _count(pulse, partitions)
@@ -237,7 +250,7 @@ def failover(settings: Settings, workers: int, partitions: int, rounds: int) -> 
     for deed, pairs in crew.silences.items():
         others, own = zip(*pairs, strict=True)
         promised = ""
-        if deed in (TAKEN_OVER, RESTARTED):
+        if deed in (TAKEN_OVER, RETURNED):
             good = max(others) <= SURVIVORS_WITHIN and max(own) <= taken_over_within
             kept = kept and good
             promised = f"{SURVIVORS_WITHIN:g} s, {taken_over_within:g} s: {'kept' if good else 'broken'}"
