@@ -194,6 +194,7 @@ def test_a_broker_that_answers_nothing_for_longer_than_every_deadline(
         amid_flush = team.start("left", "--point", "before commit", "--nth", "2", "--signal", "SIGSTOP")
         team.start("right")
         team.until(lambda: team.signals, 60)
+        os.waitid(os.P_PID, amid_flush.pid, os.WSTOPPED)
         own_kafka.signal(signal.SIGSTOP)
         amid_flush.send_signal(signal.SIGCONT)
         say(f"the broker answers nothing; {team.committed} records committed")
