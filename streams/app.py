@@ -21,6 +21,7 @@ from typing import Any, NoReturn, cast
 import faust
 import mode
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from schemas.errors import Impossible
@@ -173,9 +174,16 @@ class TrackHost:
     # -- ownership
 
     async def start(self) -> None:
-        """Before the app starts: the producer that forwards, and that publishes where there are no transactions."""
+        """Before the app starts: the producer that forwards, and that publishes where there are no transactions.
+
+        Raises KafkaError where no broker answers.
+        """
         self._shared = self._producer(transactional_id=None)
-        await self._shared.start()
+        try:
+            await self._shared.start()
+        except KafkaError:
+            await self._shared.stop()
+            raise
 
     async def stop(self) -> None:
         """After the app has stopped."""

@@ -28,6 +28,16 @@ settings.load_profile("ci" if CI else "dev")
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take long begins first, so that nobody waits for it in the end."""
+
+    def patience(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker else 0.0
+
+    items.sort(key=patience, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of public data sets beside the project; in CI it must be there."""

@@ -42,6 +42,10 @@ class KafkaMissing(Exception):
     """Apache Kafka cannot be started here; the text says what is missing."""
 
 
+BRIEF = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+"""For a Java that lives for seconds or minutes: half the work, where it does not compile its code to the last."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One record as a `read_committed` consumer sees it; `timestamp` in milliseconds."""
@@ -57,13 +61,13 @@ class Record:
 class ApacheKafka:
     """One broker and controller in one process. `bootstrap` stays the same over restarts.
 
-    doors: addresses of the listeners in DOORS, where it is given certificates.
+    doors: addresses of the listeners in DOORS, where it is given certificates. lasting: it is made for load, not to be there soon.
     """
 
-    def __init__(self, folder: Path, *, heap: str = "512m", certificates: Certificates | None = None) -> None:
+    def __init__(self, folder: Path, *, lasting: bool = False, certificates: Certificates | None = None) -> None:
         self._java, libs = _java(), _libs()
         self._classpath = f"{libs}/*"
-        self._heap = heap
+        self._options = ["-Xmx1g"] if lasting else BRIEF
         self._folder = folder
         port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{port}"
@@ -79,6 +83,7 @@ class ApacheKafka:
         formatted = subprocess.run(
             [
                 self._java,
+                *BRIEF,
                 "-cp",
                 self._classpath,
                 *"kafka.tools.StorageTool format -t".split(),
@@ -99,7 +104,7 @@ class ApacheKafka:
         """Start, and wait until it answers."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [self._java, f"-Xmx{self._heap}", "-cp", self._classpath, "kafka.Kafka", str(self._properties)],
+                [self._java, *self._options, "-cp", self._classpath, "kafka.Kafka", str(self._properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

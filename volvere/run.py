@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver import Client
 
@@ -19,12 +20,14 @@ from schemas.errors import VolvereError
 from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import query
 from sinks.store import Store
-from streams.app import TrackApp
 from streams.rules import Rules
 from volvere.feed import Fed, feed
 from volvere.files import Item
 from volvere.settings import Settings
 from volvere.worker import Broker, generation, store, track_config, tracking
+
+if TYPE_CHECKING:  # Faust takes a while; who runs has it
+    from streams.app import TrackApp
 
 
 @dataclass

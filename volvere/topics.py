@@ -19,6 +19,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     NotCoordinatorError,
@@ -135,6 +136,8 @@ def administer(bootstrap: str, access: Access) -> Iterator[Any]:
         raise _silent(bootstrap, f"{type(e).__name__} after {DEADLINE_MS // 1000} s") from None
     try:
         yield admin
+    except KafkaConnectionError as e:
+        raise _silent(bootstrap, f"any more: {e}") from None
     except KafkaError as e:
         raise BrokerProblem(
             f"the broker at {bootstrap} refused: {e}; check that this user may describe and create topics"

@@ -17,20 +17,23 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from aiokafka.errors import KafkaError
 from clickhouse_connect.driver import Client
 
-from schemas.errors import Impossible
+from schemas.errors import Impossible, Transient
 from sinks import clickhouse
 from sinks.store import Store
-from streams.app import TrackApp, TrackConfig, build
 from streams.rules import Rules, RulesError, parse_rules
 from volvere import security, topics
 from volvere.embedded import EmbeddedBroker, has_transactions
 from volvere.settings import Settings
 from volvere.topics import BrokerProblem
+
+if TYPE_CHECKING:  # Faust takes a while; it is imported where it is used
+    from streams.app import TrackApp, TrackConfig
 
 log = logging.getLogger("volvere")
 
@@ -98,6 +101,8 @@ def _broker_died() -> None:
 
 def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConfig:
     """How `track` runs, from the settings."""
+    from streams.app import TrackConfig
+
     values: dict[str, Any] = {
         "bootstrap": kafka.bootstrap,
         "client": dict(kafka.access),
@@ -123,19 +128,32 @@ def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConf
 @contextlib.asynccontextmanager
 async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]:
     """A running `track`, flushed and stopped at the end."""
+    from streams.app import build
+
     app = build(rules, config)
     # Facts make no cycles, but many objects: at the default thresholds looking for cycles takes a quarter of the time.
     gc.set_threshold(200_000, 20, 100)
     log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
-    await app.host.start()
+    with _must_be_there(config.bootstrap):
+        await app.host.start()
     watching = asyncio.ensure_future(_watch(app))
     try:
-        await app.start()
+        with _must_be_there(config.bootstrap):
+            await app.start()
         yield app
     finally:
         watching.cancel()
         await app.stop()
         await app.host.stop()
+
+
+@contextlib.contextmanager
+def _must_be_there(bootstrap: str) -> Iterator[None]:
+    """A broker that goes away before anything has begun is nobody's mistake."""
+    try:
+        yield
+    except KafkaError as e:
+        raise Transient(f"Kafka at {bootstrap} went away while the worker started: {e}; start the worker again") from e
 
 
 async def _watch(app: TrackApp) -> None:

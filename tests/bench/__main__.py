@@ -13,7 +13,7 @@ from tests.kafka import ApacheKafka, KafkaMissing
 def main(*options: str) -> int:
     """Run both benchmarks with these options, such as --touchpoints 100000; the exit code of the first that fails."""
     try:
-        kafka = ApacheKafka(Path(tempfile.mkdtemp(prefix="volvere-kafka-")), heap="1g")
+        kafka = ApacheKafka(Path(tempfile.mkdtemp(prefix="volvere-kafka-")), lasting=True)
     except KafkaMissing as e:
         sys.exit(f"no benchmark: {e}")
     kafka.start()

@@ -338,12 +338,15 @@ class Round:
 
     def pause(self) -> None:
         """Wait a moment for workers that end; they are replaced, and sleepers woken."""
+        gone = []
         for pid, code in self.nursery.ended(0.05).items():
             seat = next((seat for seat in self.seats.values() if seat.pid == pid), None)
             if seat is None:
                 self.codes[pid] = code
-                continue
-            seat.pid, seat.sleeping = None, 0.0
+            else:
+                seat.pid, seat.sleeping = None, 0.0
+                gone.append((seat, code))
+        for seat, code in gone:
             if not self.closing or code != -signal.SIGKILL:
                 self.outcome.ends[LAST_WORD.get(code, f"exit code {code}")] += 1
             if not self.closing:
@@ -748,7 +751,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="volvere-torture-"))
     (folder / "kafka").mkdir()
     try:
-        kafka = ApacheKafka(folder / "kafka", heap="768m")
+        kafka = ApacheKafka(folder / "kafka", lasting=True)
     except KafkaMissing as e:
         folder.rmdir()
         sys.exit(f"no torture: {e}")

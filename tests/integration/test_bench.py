@@ -41,6 +41,7 @@ def test_failover(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
     assert _topics(apache_kafka) == []
 
 
+@pytest.mark.timeout(600)
 def test_soak(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
     """Whoever wants to know whether a worker grows can see it: every measure has its line, the company's years pass, customers are
     forgotten on the way, and the worker keeps up. Whether it is flat, so short a run cannot tell.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,10 +15,14 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 
+from schemas.errors import Transient
 from schemas.topics import TOPICS
+from streams.app import TrackConfig
+from streams.rules import parse_rules
 from tests.kafka import ApacheKafka, read_topic
 from volvere.embedded import EmbeddedBroker, free_port, has_transactions
 from volvere.topics import BrokerProblem, check, create
+from volvere.worker import tracking
 
 NAMES = [topic.name for topic in TOPICS]
 
@@ -129,6 +134,20 @@ def test_a_broker_that_is_not_there_is_named_within_ten_seconds(silent: bool) ->
     assert time.monotonic() - began < 10
     assert address in str(problem.value) and "VOLVERE_KAFKA" in str(problem.value)
     assert "\n" not in str(problem.value)
+
+
+def test_a_broker_that_goes_away_while_a_worker_starts() -> None:
+    """It answered when it was asked for its topics, and is gone when the clients connect: one line, not a traceback."""
+    gone = f"127.0.0.1:{free_port()}"
+
+    async def start() -> None:
+        async with tracking(parse_rules(), TrackConfig(gone)):
+            pass
+
+    with pytest.raises(
+        Transient, match=f"Kafka at {gone} went away while the worker started: .*; start the worker again"
+    ):
+        asyncio.run(start())
 
 
 def test_a_broker_that_is_not_there_has_no_known_transactions() -> None:
