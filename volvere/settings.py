@@ -122,8 +122,8 @@ class Settings(BaseSettings):
     heartbeat_interval_s: float = Field(1, ge=0.1, le=600, description="between two heartbeats, seconds")
     instance_id: _Name | None = Field(
         None,
-        description="this worker's name, the same after a restart (its pod's): the others then hardly notice a restart within "
-        "the session timeout, but wait for it after a stop for good",
+        description="this worker's name, which no other has, the same after a restart (its pod's): the others then hardly notice a "
+        "restart within the session timeout, but wait for it after a stop for good",
     )
     transaction_timeout_ms: int = Field(
         15_000, ge=1000, le=900_000, description="longer than any flush may take, milliseconds"
