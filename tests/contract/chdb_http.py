@@ -82,12 +82,16 @@ class ChdbHttp:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> ChdbHttp:
+        self._engine = chdb.connect(
+            str(self.folder)
+        )  # whenever its last handle is closed, an engine leaves threads behind
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._engine.close()
 
     def run(self, sql: str, settings: dict[str, str]) -> bytes:
         """Execute on a handle of its own, with the settings that came in the URL. Raises RuntimeError."""

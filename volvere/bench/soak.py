@@ -38,6 +38,7 @@ from volvere.files import Record
 from volvere.settings import Settings
 from volvere.show import err, out
 from volvere.simulator import Company
+from volvere.topics import of_group
 from volvere.worker import wall
 
 PARTITIONS = 4
@@ -249,7 +250,8 @@ def _lags(on: Stage) -> dict[str, int]:
     ends = on.admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
     lags = {}
     for name in on.running:
-        committed = on.admin.list_group_offsets({f"{on.application}-{name}": places})[f"{on.application}-{name}"]
+        group = f"{on.application}-{name}"
+        committed = of_group(on.admin.list_group_offsets, {group: places})[group]
         lags[name] = sum(ends[p].offset - max(0, committed[p].offset if p in committed else 0) for p in places)
     return lags
 
