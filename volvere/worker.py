@@ -131,20 +131,42 @@ async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]
     from streams.app import build
 
     app = build(rules, config)
-    # Facts make no cycles, but many objects: at the default thresholds looking for cycles takes a quarter of the time.
-    gc.set_threshold(200_000, 20, 100)
     log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
-    with _must_be_there(config.bootstrap):
-        await app.host.start()
-    watching = asyncio.ensure_future(_watch(app))
-    try:
+    with sparing_the_old():
         with _must_be_there(config.bootstrap):
-            await app.start()
-        yield app
+            await app.host.start()
+        watching = asyncio.ensure_future(_watch(app))
+        try:
+            with _must_be_there(config.bootstrap):
+                await app.start()
+            yield app
+        finally:
+            watching.cancel()
+            await app.stop()
+            await app.host.stop()
+
+
+@contextlib.contextmanager
+def sparing_the_old() -> Iterator[None]:
+    """Garbage collection that looks at an object twice, and never again.
+
+    Facts are millions of objects that make no cycles. To look for cycles among them took a quarter of the time at the default
+    thresholds, and at any it takes seconds at once, in which nobody gets anything.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(20_000, 5, 1_000)
+    gc.callbacks.append(_spare)
+    try:
+        yield
     finally:
-        watching.cancel()
-        await app.stop()
-        await app.host.stop()
+        gc.callbacks.remove(_spare)
+        gc.unfreeze()
+        gc.set_threshold(*before)
+
+
+def _spare(phase: str, collected: dict[str, int]) -> None:
+    if phase == "stop" and collected["generation"] == 1:
+        gc.freeze()
 
 
 @contextlib.contextmanager
