@@ -342,7 +342,7 @@ class TrackHost:
 
     def _fire(self, partition: Partition) -> None:
         self._timers.pop(partition.number, None)
-        if partition.dead or not partition.pending:
+        if partition.dead or not (partition.pending or partition.overdue):
             return
         number, now = partition.number, time.monotonic()
         if self.config.trusted:
@@ -366,7 +366,7 @@ class TrackHost:
         if partition.dead:
             return
         self._waiting_since.pop(partition.number, None)
-        if partition.pending:
+        if partition.pending or partition.overdue:
             self._arm(partition)
         await self._notify()
 

@@ -48,6 +48,8 @@ YIELD_KEYS = 5_000
 """Keys of the state that are gone through at a time: some 10 ms."""
 AGAIN = 2_000
 """Subjects a flush that are looked at again because the rules have changed."""
+OVERDUE = 5_000
+"""Subjects a flush that are looked at because their time has come: after a silence that may be nearly all, and a transaction has a deadline."""
 REPLAY_AFTER = DAY
 """A touchpoint that comes later than this after it happened is history, and pages nobody."""
 
@@ -294,7 +296,12 @@ class Partition:
     @property
     def due(self) -> bool:
         """Whether some subject must be looked at now."""
-        return bool(self.again) or (bool(self.timers) and self.timers[0][0] <= self.watermark)
+        return bool(self.again) or self.overdue
+
+    @property
+    def overdue(self) -> bool:
+        """Whether some subject's time has come."""
+        return bool(self.timers) and self.timers[0][0] <= self.watermark
 
     # -- flushing
 
@@ -352,7 +359,9 @@ class Partition:
         outbox.forwarded, self.forwarded = self.forwarded, []
         self.flushing, self.pending, self.pending_bytes = self.pending, 0, 0
         now, recorded_at = control.watermark, self._now()
-        while self.timers and self.timers[0][0] <= now:
+        for _ in range(OVERDUE):
+            if not self.timers or self.timers[0][0] > now:
+                break
             _, key = heapq.heappop(self.timers)
             packed = self.state.get(key)
             if packed is not None and due_of(packed) <= now:

@@ -295,7 +295,8 @@ class _Rebuild:
                 show(done, total)
                 if partition.pending >= self.settings.flush_records:
                     await partition.flush()
-            await partition.flush()
+            while partition.pending or partition.overdue:
+                await partition.flush()
             _withdraw(partition, incidents, publisher.awaited)
             await partition.flush(touch=True)
             self.controls[n] = partition.control

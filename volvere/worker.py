@@ -133,11 +133,11 @@ async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]
     app = build(rules, config)
     log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
     with sparing_the_old():
-        with _must_be_there(config.bootstrap):
+        with _must_be_there(config):
             await app.host.start()
         watching = asyncio.ensure_future(_watch(app))
         try:
-            with _must_be_there(config.bootstrap):
+            with _must_be_there(config):
                 await app.start()
             yield app
         finally:
@@ -170,12 +170,14 @@ def _spare(phase: str, collected: dict[str, int]) -> None:
 
 
 @contextlib.contextmanager
-def _must_be_there(bootstrap: str) -> Iterator[None]:
+def _must_be_there(config: TrackConfig) -> Iterator[None]:
     """A broker that goes away before anything has begun is nobody's mistake."""
     try:
         yield
     except KafkaError as e:
-        raise Transient(f"Kafka at {bootstrap} went away while the worker started: {e}; start the worker again") from e
+        raise Transient(
+            f"Kafka at {config.bootstrap} went away while the worker started: {e}; start the worker again"
+        ) from e
 
 
 async def _watch(app: TrackApp) -> None:

@@ -14,12 +14,23 @@ from typing import Any
 import msgspec
 import pytest
 
+import streams.partition
 from schemas.errors import Impossible
 from schemas.times import DAY, SECOND
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import Normal, plain
 from streams.facts import CODEC, MAX_ENTRIES, MAX_PACKED, due_of
-from streams.partition import AGAIN, CONTROL, FORWARDED, YIELD_EVERY, Control, Names, Partition, Tally, read_control
+from streams.partition import (
+    AGAIN,
+    CONTROL,
+    FORWARDED,
+    YIELD_EVERY,
+    Control,
+    Names,
+    Partition,
+    Tally,
+    read_control,
+)
 from streams.publish import POINTS, Hook, Outbox, Record
 from streams.rules import parse_rules
 from streams.tracker import Tracker
@@ -437,6 +448,27 @@ def test_many_subjects_are_looked_at_again_in_slices() -> None:
         desk.flush()
     assert len(desk.ledger.flushes) == before + 3
     assert not desk.ledger.flushes[before].state, "nothing has changed by it"
+
+
+def test_a_silence_of_many_subjects_is_noticed_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night without records makes no flush that outlasts its transaction; whoever goes on in the middle misses nobody."""
+    monkeypatch.setattr(streams.partition, "OVERDUE", 100)
+    desk = Desk()
+    waiting = [f"c{i}" for i in range(150 * PARTITIONS)]
+    desk.append(Normal("s", f"e{c}", c, "message.received", "chat", MONDAY, contact_id=c) for c in waiting)
+    desk.read()
+    desk.flush()
+    everybody = set(desk.partition.state)
+    assert 100 < len(everybody) < 200
+    desk.partition.idle(at("3m"))
+    first = desk.flush()
+    assert len(first) == 100 and desk.due()
+    desk.claim()
+    assert desk.due(), "the successor knows who has not been looked at"
+    second = desk.flush()
+    assert not desk.due()
+    noticed = [line.split()[0].encode() for line in first + second]
+    assert len(noticed) == len(everybody) and set(noticed) == everybody
 
 
 def test_merging_goes_on_during_a_flush() -> None:
