@@ -321,9 +321,8 @@ class Partition:
             if self.dead or not (self.pending or self.due or settle or touch):
                 return
             try:
-                async with (
-                    self.turn
-                ):  # one of a worker's partitions at a time: the others are writing, which needs the loop
+                # One of a worker's partitions at a time: the others are writing, which needs the loop.
+                async with self.turn:
                     outbox = await self._compose(settle)
                 appended = await self.publisher.write(outbox, self._point)
                 if appended:

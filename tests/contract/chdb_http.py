@@ -82,9 +82,8 @@ class ChdbHttp:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> ChdbHttp:
-        self._engine = chdb.connect(
-            str(self.folder)
-        )  # whenever its last handle is closed, an engine leaves threads behind
+        # Whenever its last handle is closed, an engine leaves threads behind.
+        self._engine = chdb.connect(str(self.folder))
         self._thread.start()
         return self
 
