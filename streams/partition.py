@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,6 +149,9 @@ class Partition:
         self.state, self.control, self.tally, self._now, self._at = state, control, tally, now, at
         self.offset, self.watermark, self.clock = control.offset, control.watermark, control.clock
         self.live: dict[str, Facts] = {}
+        # How many entries each of `live` had when it was looked at, the latest at the end, and their sum.
+        self.kept: OrderedDict[str, int] = OrderedDict()
+        self.entries = 0
         self.room = ROOM
         self.dirty: set[str] = set()
         self.letters: list[Record] = []
@@ -178,6 +181,7 @@ class Partition:
         async with self.lock:
             await dissolve(self.state)
             await dissolve(self.live)
+            await dissolve(self.kept)
             while self.timers:
                 del self.timers[-YIELD_KEYS:]
                 await asyncio.sleep(0)
@@ -393,17 +397,20 @@ class Partition:
         outbox: Outbox,
     ) -> None:
         key = subject.encode()
-        facts = self.live.pop(subject, None) or unpack(subject, self.state[key])
-        self.live[subject] = facts  # the latest at the end
+        facts = self.live.get(subject) or unpack(subject, self.state[key])
         look = self.tracker.look(facts, now, recorded_at, settle, self.since)
         frictions.extend((key, value, []) for value in look.frictions)
         journeys.extend((f"{subject}\n{name}".encode(), value, []) for name, value in look.journeys)
         self.tally.frictions.update(look.kinds)
+        self.entries -= self.kept.pop(subject, 0)
         if look.packed is None:
             self.live.pop(subject, None)
             if self.state.pop(key, None) is not None:
                 outbox.state.append((key, None, []))
             return
+        self.live[subject] = facts
+        self.kept[subject] = size = facts.size
+        self.entries += size
         if self.state.get(key) != look.packed:
             self.state[key] = look.packed
             outbox.state.append((key, look.packed, []))
@@ -411,10 +418,10 @@ class Partition:
 
     def _evict(self) -> None:
         """Keep the latest subjects unpacked, as many as there is room for their entries."""
-        room = self.room
-        for subject, facts in reversed(list(self.live.items())):
-            room -= facts.size
-            if room < 0 and subject not in self.dirty:
+        while self.entries > self.room:
+            subject, entries = self.kept.popitem(last=False)
+            self.entries -= entries
+            if subject not in self.dirty:
                 del self.live[subject]
 
 

@@ -607,6 +607,8 @@ def test_what_is_kept_unpacked_is_bounded() -> None:
     for n, t in enumerate(many(40)):
         desk.tell([t, *story(f"{n + 1}h page.viewed web", name=f"p{n}")])
     assert len(desk.partition.live) <= 52
+    assert desk.partition.kept == {subject: facts.size for subject, facts in desk.partition.live.items()}
+    assert desk.partition.entries == sum(desk.partition.kept.values()) <= 50
     assert len(desk.partition.timers) <= 2 * len(desk.partition.state) + 1_000 + 60
 
 
