@@ -38,6 +38,9 @@ from streams.transport import BatchConsumer, BatchSchema, BatchTransport
 
 log = logging.getLogger("volvere.track")
 
+BUFFERED = 16
+"""Batches that wait to be merged, of all partitions; reading pauses when they are more, so that a worker that is behind stays as small."""
+
 
 def _wall() -> int:
     return time.time_ns() // 1000
@@ -490,6 +493,7 @@ def build(rules: Rules, config: TrackConfig) -> TrackApp:
         broker_rebalance_timeout=max(config.session_timeout, 30.0),
         broker_commit_interval=10_000_000.0,
         broker_max_poll_records=20_000,
+        stream_buffer_maxsize=BUFFERED,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=config.fetch_bytes,
         consumer_group_instance_id=config.instance_id,
@@ -501,7 +505,7 @@ def build(rules: Rules, config: TrackConfig) -> TrackApp:
         web_enabled=False,
     )
     app.host = TrackHost(app, rules, config)
-    source = app.topic(app.host.names.source, schema=BatchSchema(), maxsize=16)
+    source = app.topic(app.host.names.source, schema=BatchSchema())
     app.agent(source, name="track")(app.host.track)
     app.on_rebalance_complete.connect(app.host.rebalanced, weak=False)
     return app

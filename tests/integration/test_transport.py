@@ -18,7 +18,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from kafka.admin import NewPartitions
 
 from schemas.topics import TOPICS, TOUCHPOINTS
-from streams.app import TrackApp, TrackConfig, build
+from streams.app import BUFFERED, TrackApp, TrackConfig, build
 from streams.rules import parse_rules
 from streams.transport import BatchConsumer, BatchSchema, BatchThread, BatchTransport
 from tests.faults.crew import Crew, admin, crew
@@ -95,6 +95,10 @@ def test_the_app_uses_the_transport() -> None:
     assert BatchTransport.Consumer is BatchConsumer
     assert app.conf.broker_commit_interval > 1_000_000, "Faust never commits"
     assert app.conf.table_standby_replicas == 0 and not app.conf.web_enabled
+    (agent,) = app.agents.values()
+    assert aiter(agent.stream().channel).queue.maxsize == BUFFERED, (
+        "what waits is bounded, however far behind a worker is"
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """`volvere bench soak`: whether the workers stay as they are, however long they run: memory, open files, state, lag.
 
-The touchpoints of a simulated company come at half of the highest rate of one `track` worker. The state forgets by event
+The touchpoints of a simulated company come at half of the highest rate of one `track` worker, with a state such as it will have. The state forgets by event
 time: a subject is retired 97 to 171 days after its last touchpoint. For a state of steady size that time must pass, again
 and again, so a company's time runs fast here: in any soak, however short, DAYS days pass, and the warm-up, whose samples count
 for nothing, lasts for two such lives. The days lie in the past, as those of any backfill, since what is dated later than
@@ -52,8 +52,10 @@ PER_CONTACT = 4.6
 WARM_UP = 1 / 6
 FLAT = 1.0
 """Per cent in 10 minutes."""
-WAITING = 200_000
-"""Touchpoints that the highest rate is measured on: two lives of a subject. It is that of the second half, where some are retired."""
+STATE_OF = 5_000.0
+"""Touchpoints a second: a soak at this rate has the state that the highest rate is measured on."""
+FILLED = 240
+"""Days of the company that wait for the worker whose highest rate is measured. It is that of the last quarter, where some are retired."""
 MEASURED_WITHIN = 600.0
 RULES = """\
 [lemon]
@@ -67,8 +69,8 @@ _COMPACTS = {
     "max.compaction.lag.ms": "120000",
     "delete.retention.ms": "60000",
 }
-CONFIG = {TOUCHPOINTS.name: _PASSES, FRICTIONS.name: _PASSES, DEAD_LETTERS.name: _PASSES}
-CONFIG |= {FACTS.name: _COMPACTS, JOURNEYS.name: _COMPACTS}
+WAITS = {FACTS.name: _COMPACTS, JOURNEYS.name: _COMPACTS}
+CONFIG = WAITS | {TOUCHPOINTS.name: _PASSES, FRICTIONS.name: _PASSES, DEAD_LETTERS.name: _PASSES}
 
 
 def company(rate: float, seconds: float) -> Company:
@@ -256,34 +258,36 @@ def _lags(on: Stage) -> dict[str, int]:
     return lags
 
 
-def highest(settings: Settings) -> float:
-    """Touchpoints a second of one `track` worker, over touchpoints that wait for it."""
-    with stage(settings, PARTITIONS, RULES, CONFIG) as on, err.status("measuring the highest rate"):
-        waiting = islice(_records(company(WAITING, 1 / WARM_UP)), WAITING)
-        asyncio.run(feed(settings.kafka, waiting, on.prefix, access=on.access))
+def highest(settings: Settings, seconds: float) -> float:
+    """Touchpoints a second of one `track` worker, over touchpoints that wait for it, with the state of a soak as long."""
+    with stage(settings, PARTITIONS, RULES, WAITS) as on, err.status("measuring the highest rate"):
+        waiting = round(STATE_OF * seconds * FILLED / DAYS)
+        asyncio.run(
+            feed(settings.kafka, islice(_records(company(STATE_OF, seconds)), waiting), on.prefix, access=on.access)
+        )
         on.start("track")
-        return asyncio.run(_measure(on))
+        return asyncio.run(_measure(on, waiting / 4))
 
 
-async def _measure(on: Stage) -> float:
+async def _measure(on: Stage, last: float) -> float:
     first: tuple[float, int] | None = None
     try:
         async with asyncio.timeout(MEASURED_WITHIN):
             while True:
                 on.check()
                 left, now = (await on.ask(_lags, on))["track"], time.monotonic()
-                if first is None and left <= WAITING / 2:
+                if first is None and left <= last:
                     first = now, left
                 if first is not None and left == 0:
                     return first[1] / (now - first[0])
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise Impossible(f"the worker did not read {WAITING:,} touchpoints within {MEASURED_WITHIN:g} s") from None
+        raise Impossible(f"the worker did not read what waited for it within {MEASURED_WITHIN:g} s") from None
 
 
 def soak(settings: Settings, minutes: float, rate: float | None, *, store: bool) -> bool:
     """Measure and print; whether all that is judged stayed flat. rate: touchpoints a second; None: half of the highest."""
-    most = highest(settings) if rate is None else None
+    most = highest(settings, minutes * 60) if rate is None else None
     rate = rate or (most or 0.0) / 2
     with stage(settings, PARTITIONS, RULES, CONFIG) as on:
         run = Soak(on, rate, minutes * 60, company(rate, minutes * 60))
