@@ -52,6 +52,8 @@ RETRYABLE = frozenset({3, 75, 107, 159, 164, 202, 203, 209, 210, 241, 242, 243, 
 """Codes that pass: busy, away, out of memory, and a disk that is full (75, 243)."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The same for the embedded engine's client, which puts a batch into a temporary file."""
+OUR_OWN = 395
+"""What a view itself says about a parameter."""
 REFUSED_LOGIN = frozenset({192, 193, 194, 516})
 BAD_ROW = frozenset({6, 25, 26, 27, 33, 34, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 376, 407, 441, 467, 623})
 """Codes that a row's own content causes: it cannot be parsed, is out of range, null, too large."""
@@ -183,10 +185,13 @@ def explain(error: ClickHouseError) -> str:
     message = re.sub(r"\s*\(for url [^)]*\)$", "", message)
     message = re.sub(r"\s*\(version [^)]*(?:\([^)]*\))?[^)]*\).*$", "", message, flags=re.DOTALL)
     message = re.sub(r": \(in file/uri .*?\): While executing.*?(?= \([A-Z_]+\)|$)", "", message, flags=re.DOTALL)
+    message = re.sub(r": while executing (?:'FUNCTION|function) .*?(?= \([A-Z_]+\)$|$)", "", message, flags=re.DOTALL)
     message = re.sub(r"\. Expected one of: .*?(?= \([A-Z_]+\)$|$)", "", message, flags=re.DOTALL)
     message = message.replace("FORMAT Native", "")
     message = " ".join(message.split())
     code = _code(error)
+    if code == OUR_OWN:
+        return message.removesuffix(" (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)")
     if len(message) > 400:
         message = message[:397] + "..."
     return f"{message} (code {code})" if code is not None else message
@@ -360,6 +365,7 @@ class Inserter:
 # Questions
 
 _NO_CODE = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.)*`|\"(?:[^\"\\]|\\.)*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_CALL = re.compile(r"\b(volvere(?:_store)?\.\w+)\s*\(([^()]*)\)")
 _QUESTION = re.compile(r"[\s(]*(select|with|show|describe|desc|explain|exists|from)\b", re.IGNORECASE)
 
 
@@ -378,6 +384,7 @@ def query(
         raise StoreProblem("expected one question (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN or EXISTS)")
     try:
         with _read_only(client) as (reader, settings):
+            _check_parameters(reader, settings, code)
             result = reader.query(question, parameters=given, settings=settings)
             names = list(result.column_names)
             if not names and re.match(r"[\s(]*(select|with)\b", code, re.IGNORECASE):
@@ -389,6 +396,22 @@ def query(
             raise StoreProblem("only questions are answered here; the statement would change something") from e
         raise verdict(e) from e
     return names, [tuple(row) for row in result.result_rows]
+
+
+def _check_parameters(client: Client, settings: dict[str, str], code: str) -> None:
+    """StoreProblem where a view is not given just what it takes; ClickHouse would pass over a name that it does not know."""
+    for view, arguments in _CALL.findall(code):
+        found = client.query(
+            "SELECT create_table_query FROM system.tables WHERE database || '.' || name = {view:String}",
+            parameters={"view": view},
+            settings=settings,
+        ).result_rows
+        takes = set(re.findall(r"\{(\w+):", str(found[0][0]))) if found else set()
+        given = set(re.findall(r"(\w+)\s*=", arguments))
+        if takes and given != takes:
+            wrong = [f"missing: {', '.join(sorted(takes - given))}"] * bool(takes - given)
+            wrong += [f"unknown: {', '.join(sorted(given - takes))}"] * bool(given - takes)
+            raise StoreProblem(f"{view} takes {', '.join(sorted(takes))}; {'; '.join(wrong)}")
 
 
 @contextmanager

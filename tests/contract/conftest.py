@@ -23,7 +23,7 @@ from sinks.clickhouse import Inserter, connect, drop, migrate, query
 from tests.contract.chdb_http import ChdbHttp
 
 SERVER = os.environ.get("VOLVERE_CLICKHOUSE", "")
-TABLES = ("touchpoints", "operations", "journeys", "frictions", "generations")
+TABLES = ("touchpoints", "operations", "journeys", "frictions", "generations", "contacts")
 ARRIVED = 4_000_000_000 * SECOND
 """A time of arrival after everything that a test's story tells."""
 
@@ -76,7 +76,8 @@ def migrated(request: pytest.FixtureRequest, embedded: Client) -> Iterator[Clien
 
 @pytest.fixture
 def client(migrated: Client) -> Client:
-    """A client whose tables are empty."""
+    """A client whose tables are empty, and whose contacts are folded into their table only when a test says so."""
+    migrated.command("SYSTEM STOP VIEW volvere_store.contacts_refresh")
     for table in TABLES:
         migrated.command(f"TRUNCATE TABLE volvere_store.{table}")
     return migrated
