@@ -268,3 +268,90 @@ SELECT
 FROM staff
 WHERE (SELECT throwIf(
         {since:DateTime64(6, 'UTC')} >= {until:DateTime64(6, 'UTC')}, 'since: expected a time before until')) = 0;
+
+-- A repair's closing goes by ref, else to the earliest open repair of the asset of the last 730 days; days that overlap count
+-- once, and a repair without a closing goes on until now.
+CREATE OR REPLACE VIEW volvere.assets AS
+WITH
+    (SELECT known_until FROM volvere.clock) AS known_until,
+    told AS (
+        SELECT
+            asset_id,
+            arraySort(e -> (e.at, e.closes, e.source, e.event_id), groupArrayIf(
+                (occurred_at, kind = 'repair.closed', source::String, event_id, ref)
+                ::Tuple(at DateTime64(6, 'UTC'), closes UInt8, source String, event_id String, ref Nullable(String)),
+                kind IN ('repair.opened', 'repair.closed'))) AS events,
+            argMaxIf(product, (occurred_at, source, event_id), product IS NOT NULL) AS product,
+            argMaxIf(customer_id, (occurred_at, source, event_id), customer_id IS NOT NULL) AS customer_id,
+            minIfOrNull(occurred_at, kind = 'asset.sold') AS sold_at,
+            maxIfOrNull(occurred_at, kind IN ('asset.replaced', 'order.refunded')) AS replaced_at,
+            min(occurred_at) AS first_at,
+            max(occurred_at) AS last_at
+        FROM volvere.touchpoints
+        WHERE asset_id IS NOT NULL
+        GROUP BY asset_id
+    ),
+    paired AS (
+        SELECT
+            *,
+            arrayFilter(e -> NOT e.closes, events) AS repaired,
+            arrayFold(
+                (found, e) -> if(
+                    NOT e.closes,
+                    arrayPushBack(found, NULL::Nullable(DateTime64(6, 'UTC'))),
+                    arrayMap(
+                        (at, n) -> if(
+                            at IS NULL AND if(
+                                e.ref IS NULL,
+                                n = arrayFirstIndex(
+                                    (seen, repair) -> seen IS NULL AND e.at <= repair.at + toIntervalDay(730),
+                                    found, arraySlice(repaired, 1, length(found))),
+                                repaired[n].ref IS NOT DISTINCT FROM e.ref),
+                            e.at::Nullable(DateTime64(6, 'UTC')), at),
+                        found, arrayEnumerate(found))),
+                events,
+                []::Array(Nullable(DateTime64(6, 'UTC')))) AS closed
+        FROM told
+    )
+SELECT
+    asset_id::String AS asset_id, product, customer_id, sold_at, replaced_at, first_at, last_at,
+    length(repaired) AS repairs,
+    countEqual(closed, NULL) AS open_repairs,
+    if(repairs > 0, repaired.at[-1], NULL) AS last_repair_at,
+    arrayFold(
+        (acc, repair, out) -> (
+            acc.1 + greatest(0, toUnixTimestamp64Micro(out) - greatest(acc.2, toUnixTimestamp64Micro(repair.at))),
+            greatest(acc.2, toUnixTimestamp64Micro(out))),
+        repaired, arrayMap(at -> greatest(ifNull(at, assumeNotNull(known_until)), toDateTime64(0, 6, 'UTC')), closed),
+        (0::Int64, -9223372036854775808::Int64)).1 / 86400000000 AS days_out_of_service
+FROM paired;
+
+-- Gupta, Lehmann: margin times r over 1 + i - r, r being the share of those who bought in the period before and did again.
+CREATE OR REPLACE VIEW volvere.lifetime_value AS
+WITH bought AS (
+    SELECT
+        subject,
+        countIf(occurred_at < {since:DateTime64(6, 'UTC')} AND kind != 'order.refunded') > 0 AS before,
+        countIf(occurred_at >= {since:DateTime64(6, 'UTC')} AND kind != 'order.refunded') > 0 AS within,
+        sumIf(if(kind = 'order.refunded', -amount, amount), occurred_at >= {since:DateTime64(6, 'UTC')}) AS revenue
+    FROM volvere.touchpoints
+    WHERE customer_id IS NOT NULL AND kind IN ('purchase.made', 'order.placed', 'subscription.renewed', 'order.refunded')
+      AND amount IS NOT NULL AND currency = {currency:String}
+      AND occurred_at >= {since:DateTime64(6, 'UTC')}
+            - toIntervalMicrosecond(dateDiff('microsecond', {since:DateTime64(6, 'UTC')}, {until:DateTime64(6, 'UTC')}))
+      AND occurred_at < {until:DateTime64(6, 'UTC')}
+    GROUP BY subject
+)
+SELECT
+    countIf(before) AS bought_before,
+    countIf(before AND within) AS bought_again,
+    if(bought_before > 0, bought_again / bought_before, NULL) AS retention,
+    countIf(within) AS buyers,
+    sum(b.revenue) AS revenue,
+    if(buyers > 0, {margin:Float64} * revenue / buyers, NULL) AS margin_a_period,
+    margin_a_period * retention / (1 + {discount:Float64} - retention) AS lifetime_value
+FROM bought AS b
+WHERE (SELECT throwIf(
+        {since:DateTime64(6, 'UTC')} >= {until:DateTime64(6, 'UTC')}, 'since: expected a time before until')) = 0
+  AND (SELECT throwIf({discount:Float64} <= 0, 'discount: expected more than 0 a period, such as 0.02')) = 0
+  AND (SELECT throwIf({margin:Float64} <= 0 OR {margin:Float64} > 1, 'margin: expected a share of the revenue, such as 0.4')) = 0;

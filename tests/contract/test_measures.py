@@ -6,6 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -73,7 +74,7 @@ def put(table: Table, sent: list[Row], *, twice: bool = False) -> None:
 
 def of(sent: list[Row]) -> list[Row]:
     """What counts, in order, each with its subject."""
-    kept = [t | {"subject": subject(t)} for t in sent if not t["cancelled"]]
+    kept = [{"contact_id": None} | t | {"subject": subject(t)} for t in sent if not t["cancelled"]]
     return sorted(kept, key=lambda t: (t["occurred_at"], t["source"], t["event_id"]))
 
 
@@ -81,7 +82,7 @@ def subject(t: Row) -> str:
     """Whom it is about."""
     if t["customer_id"]:
         return str(t["customer_id"])
-    return f"~contact/{t['contact_id']}" if t["contact_id"] else f"~touchpoint/{t['source']}/{t['event_id']}"
+    return f"~contact/{t['contact_id']}" if t.get("contact_id") else f"~touchpoint/{t['source']}/{t['event_id']}"
 
 
 def low(t: Row) -> bool | None:
@@ -338,10 +339,124 @@ def test_agent_attrition(table: Table, seed: int) -> None:
     assert leavers > 0
 
 
-@pytest.mark.parametrize("view", ["recovery", "came_back", "agent_attrition", "churn", "feedback"])
+@pytest.mark.parametrize("seed", range(3))
+def test_assets(table: Table, seed: int) -> None:
+    """Repairs find their closings, and days that overlap count once."""
+    dice = random.Random(seed)
+    sent: list[Row] = []
+    for number in range(120):
+        at = BEGIN + dice.randrange(400) * 12 * HOUR
+        fields: Row = {
+            "event_id": f"e{number:03}",
+            "customer_id": dice.choice(["ana", "ben"]),
+            "asset_id": f"car{dice.randrange(6)}",
+            "kind": dice.choice(
+                ["repair.opened", "repair.opened", "repair.closed", "repair.closed", "asset.sold", "asset.replaced"]
+            ),
+            "ref": dice.choice([None, None, "r1", "r2"]),
+            "occurred_at": at,
+            "cancelled": dice.random() < 0.05,
+        }
+        sent.append({"source": "garage"} | fields)
+    put(table, sent, twice=seed == 0)
+    kept, known = of(sent), clock(table)
+    found = {row["asset_id"]: zoned(row) for row in ask(table.client, "SELECT * FROM volvere.assets")}
+    assert found.keys() == {t["asset_id"] for t in kept}
+    for asset, row in found.items():
+        mine = [t for t in kept if t["asset_id"] == asset]
+        repairs = [t | {"out": None} for t in mine if t["kind"] == "repair.opened"]
+        told = sorted(mine, key=lambda t: (t["occurred_at"], t["kind"] == "repair.closed", t["event_id"]))
+        for closing in (t for t in told if t["kind"] == "repair.closed"):
+            for r in repairs:
+                if r["occurred_at"] > closing["occurred_at"] or r["out"]:
+                    continue
+                if closing["ref"] is None or r["ref"] == closing["ref"]:
+                    r["out"] = closing["occurred_at"]
+                    if closing["ref"] is None:
+                        break
+        hours = {
+            at
+            for r in repairs
+            for at in range(int(r["occurred_at"].timestamp()), int((r["out"] or known).timestamp()), 12 * 3600)
+        }
+        times = {
+            kind: [t["occurred_at"] for t in mine if t["kind"] == kind] for kind in ("asset.sold", "asset.replaced")
+        }
+        assert row == {
+            "asset_id": asset,
+            "product": None,
+            "customer_id": mine[-1]["customer_id"],
+            "sold_at": min(times["asset.sold"], default=None),
+            "replaced_at": max(times["asset.replaced"], default=None),
+            "first_at": mine[0]["occurred_at"],
+            "last_at": mine[-1]["occurred_at"],
+            "repairs": len(repairs),
+            "open_repairs": sum(r["out"] is None for r in repairs),
+            "last_repair_at": repairs[-1]["occurred_at"] if repairs else None,
+            "days_out_of_service": len(hours) / 2,
+        }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lifetime_value(table: Table, seed: int) -> None:
+    """Who bought in the period before and did again; what refunds take away; one currency."""
+    dice = random.Random(seed)
+    kinds = ["purchase.made", "order.placed", "subscription.renewed", "order.refunded"]
+    sent: list[Row] = [
+        {
+            "event_id": f"e{number}",
+            "source": "shop",
+            "customer_id": dice.choice(["ana", "ben", "eva", "ida", "leo", None]),
+            "kind": dice.choice(kinds),
+            "amount": dice.choice(["10", "0.1", "99.99", None]),
+            "currency": dice.choice(["EUR", "EUR", "USD"]),
+            "occurred_at": BEGIN + dice.randrange(180) * DAY,
+            "cancelled": False,
+        }
+        for number in range(40)
+    ]
+    put(table, sent)
+    paid = [
+        t
+        for t in of(sent)
+        if t["customer_id"] and t["currency"] == "EUR" and t["amount"] and BEGIN <= t["occurred_at"] < UNTIL
+    ]
+    bought = [t for t in paid if t["kind"] != "order.refunded"]
+    before = {t["customer_id"] for t in bought if t["occurred_at"] < SINCE}
+    buyers = {t["customer_id"] for t in bought if t["occurred_at"] >= SINCE}
+    revenue = sum(
+        (
+            Decimal(t["amount"]) * (-1 if t["kind"] == "order.refunded" else 1)
+            for t in paid
+            if t["occurred_at"] >= SINCE
+        ),
+        Decimal(0),
+    )
+    retention = len(before & buyers) / len(before)
+    margin = 0.4 * float(revenue) / len(buyers)
+    found = table.one(f"SELECT * FROM volvere.lifetime_value({RANGE}, margin = 0.4, discount = 0.1, currency = 'EUR')")
+    wanted = {
+        "bought_before": len(before),
+        "bought_again": len(before & buyers),
+        "retention": retention,
+        "buyers": len(buyers),
+        "revenue": revenue,
+        "margin_a_period": margin,
+        "lifetime_value": margin * retention / (1.1 - retention),
+    }
+    assert found.keys() == wanted.keys()
+    assert found["revenue"] == revenue
+    assert differences(found, wanted) == {}
+
+
+@pytest.mark.parametrize("view", ["recovery", "came_back", "agent_attrition", "churn", "feedback", "lifetime_value"])
 def test_a_range_that_is_none_is_told(client: Client, view: str) -> None:
     """Also over an empty store."""
-    more = {"churn": ", churn_after_days = 90", "feedback": ", by = 'all', zone = 'UTC'"}.get(view, "")
+    more = {
+        "churn": ", churn_after_days = 90",
+        "feedback": ", by = 'all', zone = 'UTC'",
+        "lifetime_value": ", margin = 0.4, discount = 0.1, currency = 'EUR'",
+    }.get(view, "")
     with pytest.raises(StoreProblem, match="since: expected a time before until"):
         query(client, f"SELECT * FROM volvere.{view}(since = '2026-01-02', until = '2026-01-01'{more})")
     query(client, f"SELECT * FROM volvere.{view}(since = '2026-01-01', until = '2026-01-02'{more})")
