@@ -703,6 +703,17 @@ def bench_store(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, custo
 Partitions = Annotated[int, typer.Option(min=1, help="of its topics")]
 
 
+@bench_app.command("questions")
+def bench_questions(touchpoints: Touchpoints = 5_000_000) -> None:
+    """The ten questions of docs/questions.md over a simulated company in an embedded ClickHouse: milliseconds. From a checkout.
+
+    `volvere bench questions --touchpoints 500000`
+    """
+    from volvere.bench import questions
+
+    questions.questions(touchpoints)
+
+
 @bench_app.command("failover")
 def bench_failover(
     kafka: Kafka = None,

@@ -28,7 +28,7 @@ COMMANDS = [
     *("run", "convert", "send", "simulate", "watch", "query", "explain", "customer", "demo"),
     *("topics create", "topics check", "worker track", "worker store", "worker all", "config show", "rebuild"),
     *("dlq show", "dlq replay", "rules show", "rules check", "rules explain", "rules try"),
-    *("bench track", "bench store", "bench kernel", "bench restore", "bench failover", "bench soak"),
+    *("bench track", "bench store", "bench kernel", "bench restore", "bench failover", "bench soak", "bench questions"),
 ]
 SETTLED = ("dropped_call", "long_wait", "queue_abandoned", "repeat_contact")
 """Kinds that open by what happens; for the others time must pass as well."""
@@ -192,6 +192,14 @@ def standing(lines: list[str]) -> list[dict[str, Any]]:
     told = sorted(map(json.loads, lines), key=lambda t: t.get("version", 0))
     newest = {(t["source"], t["event_id"]): t for t in told}
     return [t for t in newest.values() if not t.get("cancelled")]
+
+
+def test_questions_are_measured(tmp_path: Path) -> None:
+    """Each of the ten has its line, with rows that are there twice and without."""
+    out = volvere(tmp_path, "bench", "questions", "--touchpoints", 3000).out
+    assert re.search(r"questions: [\d,]+ touchpoints, [\d,]+ journeys, [\d,]+ frictions", out), out
+    lines = re.findall(r"^ (\d+)\. .*\?  +([\d,]+)  +([\d,]+)", out, re.MULTILINE)
+    assert [int(number) for number, *_ in lines] == list(range(1, 11)), out
 
 
 def test_topics_are_created_then_checked(service: dict[str, Any], tmp_path: Path) -> None:

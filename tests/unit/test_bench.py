@@ -12,6 +12,7 @@ from schemas.errors import Impossible
 from schemas.times import DAY, parse_time
 from streams.partition import CONTROL
 from volvere.bench.failover import Pulse
+from volvere.bench.questions import written
 from volvere.bench.soak import DAYS, Series, State, company
 from volvere.bench.stage import Stage
 from volvere.settings import Settings
@@ -68,3 +69,9 @@ def test_silence_counts_from_the_last_friction_before() -> None:
     assert pulse.silence(0, since=3.0) == 4.5
     assert pulse.silence(0, since=6.6) == 0.5
     assert pulse.silence(0, since=8.0) == 0.0
+
+
+def test_questions_cannot_be_asked_without_their_document(tmp_path: Path) -> None:
+    """An installed package has no docs; the error says where they are."""
+    with pytest.raises(Impossible, match="run this from a checkout"):
+        written(tmp_path / "questions.md")
