@@ -196,7 +196,7 @@ def standing(lines: list[str]) -> list[dict[str, Any]]:
 
 def test_questions_are_measured(tmp_path: Path) -> None:
     """Each of the ten has its line, with rows that are there twice and without."""
-    out = volvere(tmp_path, "bench", "questions", "--touchpoints", 3000).out
+    out = volvere(tmp_path, "bench", "questions", "--touchpoints", 10_000).out
     assert re.search(r"questions: [\d,]+ touchpoints, [\d,]+ journeys, [\d,]+ frictions", out), out
     lines = re.findall(r"^ (\d+)\. .*\?  +([\d,]+)  +([\d,]+)", out, re.MULTILINE)
     assert [int(number) for number, *_ in lines] == list(range(1, 11)), out
