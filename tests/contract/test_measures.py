@@ -159,7 +159,7 @@ def zoned(row: Row) -> Row:
     return {name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
-@pytest.fixture(params=range(3))
+@pytest.fixture(params=range(2))
 def sent(request: pytest.FixtureRequest, table: Table) -> list[Row]:
     """Random touchpoints, which are stored; in another order and twice in one case of three."""
     made = told(random.Random(request.param), 600)
