@@ -45,8 +45,9 @@ torture: setup  ## faults at random against a simulated week, on an Apache Kafka
 bench: setup  ## measure track and store on an Apache Kafka of their own (Java and Maven needed)
 	@$(BIN)/python -m tests.bench
 
-schemas: setup  ## generate the JSON Schemas and .env.example anew
+schemas: setup  ## generate the JSON Schemas, the page of views and .env.example anew
 	$(BIN)/python -m schemas.registry
+	$(BIN)/python -m sinks.reference
 	$(BIN)/python -m volvere.settings > .env.example
 
 # One lock for every Python that we support. uv only resolves here; it is not needed to install.

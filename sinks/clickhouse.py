@@ -398,6 +398,11 @@ def query(
     return names, [tuple(row) for row in result.result_rows]
 
 
+def parameters_of(create_query: str) -> list[str]:
+    """The parameters of a view, by how it was made."""
+    return sorted(set(re.findall(r"\{(\w+):", create_query)))
+
+
 def _check_parameters(client: Client, settings: dict[str, str], code: str) -> None:
     """StoreProblem where a view is not given just what it takes; ClickHouse would pass over a name that it does not know."""
     for view, arguments in _CALL.findall(code):
@@ -406,7 +411,7 @@ def _check_parameters(client: Client, settings: dict[str, str], code: str) -> No
             parameters={"view": view},
             settings=settings,
         ).result_rows
-        takes = set(re.findall(r"\{(\w+):", str(found[0][0]))) if found else set()
+        takes = set(parameters_of(str(found[0][0]))) if found else set()
         given = set(re.findall(r"(\w+)\s*=", arguments))
         if takes and given != takes:
             wrong = [f"missing: {', '.join(sorted(takes - given))}"] * bool(takes - given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -26,8 +25,10 @@ from sinks.clickhouse import (
     jsonable,
     migrate,
     newest_generation,
+    parameters_of,
     query,
 )
+from sinks.reference import DOCUMENT, reference
 from tests.contract.chdb_http import ChdbHttp, Cut, Fail, LoseAnswer
 from tests.contract.conftest import ARRIVED, Table, tail, touchpoint_row
 
@@ -123,7 +124,7 @@ def parametrised(client: Client) -> dict[str, list[str]]:
         "SELECT database || '.' || name, create_table_query FROM system.tables "
         "WHERE database LIKE 'volvere%' AND engine = 'View' ORDER BY 1",
     )[1]
-    named = {str(name): sorted(set(re.findall(r"\{(\w+):", str(text)))) for name, text in views}
+    named = {str(name): parameters_of(str(text)) for name, text in views}
     return {name: parameters for name, parameters in named.items() if parameters}
 
 
@@ -149,6 +150,11 @@ def test_every_column_has_a_comment(migrated: Client) -> None:
         migrated, "SELECT database || '.' || name, comment FROM system.tables WHERE database LIKE 'volvere%'"
     )[1]
     assert [name for name, comment in tables if not comment] == []
+
+
+def test_the_page_of_views_says_what_the_store_says(migrated: Client) -> None:
+    """docs/views.md is up to date; `make schemas` makes it so."""
+    assert DOCUMENT.read_text(encoding="utf-8") == reference(migrated)
 
 
 def test_comments_follow_the_dictionary(migrated: Client, monkeypatch: pytest.MonkeyPatch) -> None:
