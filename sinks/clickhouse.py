@@ -40,6 +40,8 @@ OLDEST = (26, 3)
 
 SETTINGS = {
     "async_insert": "0",
+    # Rows of a batch that replace each other are left to the merges: that spares half of an insert's work.
+    "optimize_on_insert": "0",
     "deduplicate_insert": "enable",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     # A batch of history may span more months than the default of 100; what is then refused as
@@ -47,6 +49,7 @@ SETTINGS = {
     "max_partitions_per_insert_block": "0",
 }
 MIGRATIONS = Path(__file__).parent / "migrations"
+_NAME, _OURS = "database || '.' || name", "database IN ('volvere', 'volvere_store')"
 
 RETRYABLE = frozenset({3, 75, 107, 159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 285, 319, 425, 999})
 """Codes that pass: busy, away, out of memory, and a disk that is full (75, 243)."""
@@ -206,7 +209,6 @@ def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
     Every statement can be run twice, so two workers may do this at once. Raises StoreProblem when
     a file that was applied has changed since, and Transient or StoreProblem when a statement fails.
     """
-    files = sorted(folder.glob("*.sql"))
     _command(client, "CREATE DATABASE IF NOT EXISTS volvere_store")
     _command(
         client,
@@ -214,54 +216,99 @@ def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
         "(version UInt32, name String, digest String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree(applied_at) ORDER BY version",
     )
-    rows = query(client, "SELECT version, digest FROM volvere_store.migrations FINAL")[1]
-    applied: dict[int, str] = dict(rows)  # type: ignore[arg-type]
+    applied, files = _applied(client), _files(folder)
     done = []
-    for file in files:
-        text = file.read_text(encoding="utf-8")
-        version, mark = int(file.name.partition("_")[0]), blake2b(text.encode(), digest_size=16).hexdigest()
+    for version, file in files.items():
         if version in applied:
-            if applied[version] != mark:
+            if applied[version] != _mark(file):
                 raise StoreProblem(
-                    f"migration {file.name} was applied in another form; expected digest {applied[version]}, got {mark}. "
-                    "Restore the file and put the change into a new one"
+                    _changed(file, applied[version]) + "; restore the file and put the change into a new one"
                 )
             continue
-        for statement in text.split(";\n"):
+        for statement in file.read_text(encoding="utf-8").split(";\n"):
             if statement.strip():
                 _command(client, statement)
         _command(
             client,
-            f"INSERT INTO volvere_store.migrations (version, name, digest) VALUES ({version}, '{file.name}', '{mark}')",
+            "INSERT INTO volvere_store.migrations (version, name, digest) "
+            f"VALUES ({version}, '{file.name}', '{_mark(file)}')",
         )
         done.append(file.name)
-    if not applied.keys() - {int(f.name.partition("_")[0]) for f in files}:
+    if not applied.keys() - files.keys():
         _describe(client)  # not where a newer release has been: its words are the newer ones
     return done
 
 
-def _describe(client: Client) -> None:
-    """Write the data dictionary's comments to where they differ."""
-    tables = query(
-        client,
-        "SELECT database || '.' || name, comment FROM system.tables WHERE database IN ('volvere', 'volvere_store')",
-    )[1]
-    for name, comment in tables:
+def check(client: Client, folder: Path = MIGRATIONS) -> list[str]:
+    """What is not as this release wants it, a line each that says what to do; changes nothing."""
+    there = {str(name) for (name,) in query(client, f"SELECT {_NAME} FROM system.tables WHERE {_OURS}")[1]}
+    if "volvere_store.migrations" not in there:
+        return ["there are no tables and views: run `volvere store migrate`"]
+    applied, files = _applied(client), _files(folder)
+    found = [
+        f"migration {version} is of a newer release: upgrade this one"
+        for version in sorted(applied.keys() - files.keys())
+    ]
+    for version, file in files.items():
+        if version not in applied:
+            found.append(f"{file.name} was not applied: run `volvere store migrate`")
+        elif applied[version] != _mark(file):
+            found.append(_changed(file, applied[version]) + ": another build of this release made the store")
+    if found:
+        return found  # what is there is what another release wants
+    found = [
+        f"{name} is missing: `TRUNCATE TABLE volvere_store.migrations`, then `volvere store migrate`, makes it anew"
+        for name in sorted(dictionary.OBJECTS.keys() - there)
+    ]
+    if any(_strange_comments(client)):
+        found.append("comments are not those of the data dictionary: run `volvere store migrate`")
+    return found
+
+
+def _files(folder: Path) -> dict[int, Path]:
+    return {int(file.name.partition("_")[0]): file for file in sorted(folder.glob("*.sql"))}
+
+
+def _mark(file: Path) -> str:
+    return blake2b(file.read_bytes(), digest_size=16).hexdigest()
+
+
+def _applied(client: Client) -> dict[int, str]:
+    """Version -> digest of what was applied."""
+    return dict(query(client, "SELECT version, digest FROM volvere_store.migrations FINAL")[1])  # type: ignore[arg-type]
+
+
+def _changed(file: Path, was: str) -> str:
+    return f"migration {file.name} was applied in another form; expected digest {was}, got {_mark(file)}"
+
+
+def _strange_comments(client: Client) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Where comments differ from the data dictionary: those of tables and views, and those of their columns, as they should be."""
+    tables = {}
+    for name, comment in query(client, f"SELECT {_NAME}, comment FROM system.tables WHERE {_OURS}")[1]:
         wanted = dictionary.of_object(str(name))
         if wanted and comment != wanted:
-            _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(wanted)}")
-    columns = query(
+            tables[str(name)] = wanted
+    columns: dict[str, dict[str, str]] = {}
+    for name, column, comment in query(
         client,
-        "SELECT database || '.' || table AS object, name, comment FROM system.columns "
-        "WHERE database IN ('volvere', 'volvere_store') ORDER BY object, position",
-    )[1]
-    changes: dict[str, list[str]] = {}
-    for name, column, comment in columns:
+        f"SELECT database || '.' || table AS object, name, comment FROM system.columns WHERE {_OURS} "
+        "ORDER BY object, position",
+    )[1]:
         wanted = dictionary.of_column(str(name), str(column))
         if wanted and comment != wanted:
-            changes.setdefault(str(name), []).append(f"COMMENT COLUMN `{column}` {_quoted(wanted)}")
-    for name, alterations in changes.items():
-        _command(client, f"ALTER TABLE {name} {', '.join(alterations)}")
+            columns.setdefault(str(name), {})[str(column)] = wanted
+    return tables, columns
+
+
+def _describe(client: Client) -> None:
+    """Write the data dictionary's comments to where they differ."""
+    tables, columns = _strange_comments(client)
+    for name, wanted in tables.items():
+        _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(wanted)}")
+    for name, changes in columns.items():
+        alterations = ", ".join(f"COMMENT COLUMN `{column}` {_quoted(wanted)}" for column, wanted in changes.items())
+        _command(client, f"ALTER TABLE {name} {alterations}")
 
 
 def drop(client: Client) -> None:
