@@ -7,7 +7,8 @@ for nothing, lasts for two such lives. The days lie in the past, as those of any
 now is refused. A customer gets in touch every VISIT_EVERY days: some come for the first time, some are remembered, some have
 been retired and come again. The rules are the default ones but for the `lemon`, which would remember an asset for six years.
 
-What grows by nature is not judged: Kafka's topics, which get a retention that holds, and the store's folder.
+What grows by nature gets a retention that holds, so that it does not: Kafka's topics, and the tables of the embedded
+ClickHouse, whose parts take memory and open files of the `store` worker.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from schemas.errors import Impossible
 from schemas.times import DAY
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOUCHPOINTS
 from schemas.touchpoint import subject_of
+from sinks.clickhouse import connect, migrate
 from streams.partition import CONTROL
 from volvere.bench.stage import Stage, stage
 from volvere.feed import Fed, feed
@@ -57,6 +59,7 @@ STATE_OF = 5_000.0
 FILLED = 240
 """Days of the company that wait for the worker whose highest rate is measured. It is that of the last quarter, where some are retired."""
 MEASURED_WITHIN = 600.0
+KEPT_S = 60
 RULES = """\
 [lemon]
 window = "60d"
@@ -258,6 +261,18 @@ def _lags(on: Stage) -> dict[str, int]:
     return lags
 
 
+def _forget_soon(folder: Path) -> None:
+    """Make a store whose tables keep what arrived in the last KEPT_S seconds."""
+    client = connect(folder)
+    migrate(client)
+    for table in (TOUCHPOINTS.name, JOURNEYS.name, FRICTIONS.name):
+        client.command(
+            f"ALTER TABLE volvere_store.{table} MODIFY TTL toDateTime(appended_at) + toIntervalSecond({KEPT_S})"
+        )
+        client.command(f"ALTER TABLE volvere_store.{table} MODIFY SETTING merge_with_ttl_timeout = {KEPT_S}")
+    client.close()
+
+
 def highest(settings: Settings, seconds: float) -> float:
     """Touchpoints a second of one `track` worker, over touchpoints that wait for it, with the state of a soak as long."""
     with stage(settings, PARTITIONS, RULES, WAITS) as on, err.status("measuring the highest rate"):
@@ -293,6 +308,7 @@ def soak(settings: Settings, minutes: float, rate: float | None, *, store: bool)
         run = Soak(on, rate, minutes * 60, company(rate, minutes * 60))
         on.start("track")
         if store:
+            _forget_soon(on.folder / "store")
             on.start("store", "store", clickhouse=on.folder / "store")
         asyncio.run(run.run())
         for name in list(on.running):
