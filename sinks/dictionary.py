@@ -29,6 +29,11 @@ OBJECTS: dict[str, str] = {
         "Answered contacts of known customers with a handle time below under_ms beside the others, and which of them "
         "were followed by another attempt of the customer, on any topic, within within_s of their start."
     ),
+    "volvere.funnel": (
+        "One row for each of the steps, kinds of touchpoints in order: how many known customers reached it. From each touchpoint of "
+        "the first step in [since, until) runs the earliest chain of the later ones, strictly in order of (occurred_at, source, "
+        "event_id), all within within_s of the first; a customer counts by the longest chain, of equally long ones the earliest."
+    ),
     "volvere.clock": "One row: how far the store knows what has happened, and when contacts were folded last.",
     "volvere.journeys": (
         "One row for each journey: a subject's touchpoints unbroken by more than the inactivity gap (7 days by "
@@ -158,6 +163,7 @@ COLUMNS: dict[str, str] = {
     "rule_id": "The rule under which the friction was found",
     "scale": "Scale of `score`: nps, csat5, ces7, ...",
     "score": "The score that the customer gave, on `scale`; null when none",
+    "seconds_p50": "Half of those who were there took no longer than this, seconds; null where nobody was",
     "seconds_since_attempt": "Seconds from the start of the same customer's attempt before this contact, any topic, to this start; null where there is none and for unknown customers",
     "seconds_since_attempt_same_topic": "The same among attempts with the same topic; having no topic counts as a topic of its own",
     "seconds_since_previous": "Seconds from the start of the same customer's contact before this one, any topic, to this start; 0 for equal starts; null for the first and for unknown customers",
@@ -168,6 +174,8 @@ COLUMNS: dict[str, str] = {
     "service_level_abandons_negative": "Answered in time, over offered; who abandoned counts as missed (Cisco: abandoned calls count negatively)",
     "service_level_abandons_positive": "Answered or abandoned in time, over offered (Cisco: abandoned calls count positively)",
     "severity": "info, warning, error or critical",
+    "share_of_first": "customers, over those of the first step; null where there are none",
+    "share_of_previous": "customers, over those of the step before; null for the first and where there are none",
     "short_abandons": "Contacts abandoned in the queue within short_abandon_ms",
     "short_contacts": "Answered contacts of known customers with a handle time below under_ms",
     "short_followed": "Those of short_contacts that were followed",
@@ -176,6 +184,7 @@ COLUMNS: dict[str, str] = {
     "speed_of_answer_ms": "Mean wait of those who were answered, milliseconds; null where none is known",
     "started_at": "When it began, UTC",
     "state": "open or resolved",
+    "step": "Number of the step, from 1",
     "subject": "Whom it is about: the customer_id; where unknown ~contact/ and the contact_id; else ~touchpoint/, source and event_id",
     "summary": "One line that a person can read",
     "suppressed": "True when it was recorded without notifying anybody",
@@ -208,10 +217,11 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "since": ("'2026-01-01'", "from when on, inclusive, UTC"),
     "short_abandon_ms": ("5000", "who gives up in the queue within so many milliseconds is not counted as abandoned"),
     "under_ms": ("10000", "handle times below so many milliseconds are short"),
+    "steps": ("['page.viewed', 'order.placed']", "kinds of touchpoints in order, at least one"),
     "until": ("'2026-02-01'", "until when, exclusive, UTC"),
     "within_ms": ("20000", "an answer within so many milliseconds is in time"),
     "zone": ("'Europe/Madrid'", "whose days and hours `by` means, a name of the time zone database such as UTC"),
-    "within_s": ("3600", "followed means: by an attempt that started so many seconds after the start at most"),
+    "within_s": ("3600", "what comes later counts up to so many seconds after the first, inclusive"),
 }
 """What a parametrised view takes: an example, and what it means. All of a view's parameters must be given."""
 
@@ -219,6 +229,11 @@ OWN: dict[str, dict[str, str]] = {
     "volvere.contact_metrics": {
         "contacts": "Contacts, whichever",
         "transfers": "Number of transfers",
+    },
+    "volvere.funnel": {
+        "customers": "Known customers who reached the step, each once",
+        "kind": "The step's kind of touchpoint",
+        "seconds_p50": "Median of the seconds from the step before, of those who made it; null for the first and where nobody did",
     },
     "volvere.short_contacts": {"handle_mean_ms": "Mean handle time of both, milliseconds"},
     "volvere.contacts": {

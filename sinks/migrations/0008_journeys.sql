@@ -1,0 +1,49 @@
+-- Journeys as analysts ask for them: how far customers get, which way they go, whether they come again, how long a step takes.
+-- [since, until) says which beginnings count; what follows from them may lie later. Touchpoints are in the order of their
+-- identity (occurred_at, source, event_id), so that equal times have one order, too.
+
+-- From each touchpoint of the first step's kind in [since, until) runs the earliest chain of the later steps, each strictly after
+-- the one before it, all within within_s of the first (exactly within_s is inside). A customer counts by one chain: of theirs the
+-- longest, of equally long ones the earliest. Chains are found backwards: ahead[k] is the earliest chain of the steps from k on
+-- among what comes later, so that a customer's touchpoints are looked at once, however many beginnings there are.
+CREATE OR REPLACE VIEW volvere.funnel AS
+WITH
+    {steps:Array(String)} AS steps,
+    chains AS (
+        SELECT
+            arrayFold(
+                (acc, t) -> (
+                    arrayMap(
+                        k -> if(t.kind = steps[k], arrayPushFront(acc.ahead[k + 1], t.at), acc.ahead[k]),
+                        arrayEnumerate(steps)),
+                    if(t.kind = steps[1] AND t.at < {until:DateTime64(6, 'UTC')}
+                            AND 1 + arrayCount(at -> at <= t.at + toIntervalSecond({within_s:UInt32}), acc.ahead[2]) >= length(acc.chain),
+                        arrayPushFront(arrayFilter(at -> at <= t.at + toIntervalSecond({within_s:UInt32}), acc.ahead[2]), t.at),
+                        acc.chain)
+                )::Tuple(ahead Array(Array(DateTime64(6, 'UTC'))), chain Array(DateTime64(6, 'UTC'))),
+                arrayReverseSort(groupArray((occurred_at, source::String, event_id, kind::String)
+                    ::Tuple(at DateTime64(6, 'UTC'), source String, event_id String, kind String))),
+                (arrayMap(k -> [], steps), [])::Tuple(ahead Array(Array(DateTime64(6, 'UTC'))), chain Array(DateTime64(6, 'UTC')))
+            ).chain AS chain
+        FROM volvere.touchpoints
+        WHERE customer_id IS NOT NULL AND has(steps, kind)
+          AND occurred_at >= {since:DateTime64(6, 'UTC')}
+          AND occurred_at <= {until:DateTime64(6, 'UTC')} + toIntervalSecond({within_s:UInt32})
+          AND (SELECT throwIf(empty({steps:Array(String)}), 'steps: expected at least one kind of touchpoint')) = 0
+          AND (SELECT throwIf(
+                {since:DateTime64(6, 'UTC')} >= {until:DateTime64(6, 'UTC')}, 'since: expected a time before until')) = 0
+        GROUP BY subject
+        UNION ALL
+        SELECT []::Array(DateTime64(6, 'UTC')) AS chain -- a step that nobody reached has its row as well
+    )
+SELECT
+    step,
+    steps[step] AS kind,
+    countIf(step <= length(chain)) AS customers,
+    customers / nullIf(first_value(customers) OVER (ORDER BY step), 0) AS share_of_first,
+    customers / nullIf(lagInFrame(customers) OVER (ORDER BY step ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), 0) AS share_of_previous,
+    quantileExactIfOrNull(0.5)(
+        dateDiff('microsecond', chain[step - 1], chain[step]) / 1000000, step > 1 AND step <= length(chain)) AS seconds_p50
+FROM chains
+ARRAY JOIN arrayEnumerate(steps) AS step
+GROUP BY step;

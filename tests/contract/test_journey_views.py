@@ -1,0 +1,243 @@
+"""The views of journeys against plain, slow recomputations: over random touchpoints of few customers, and a simulated company."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from schemas.decode import decode
+from schemas.times import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
+from schemas.touchpoint import Normal, subject_of
+from sinks.clickhouse import StoreProblem, query
+from streams.entries import OWN
+from tests.contract.conftest import ARRIVED, Table, touchpoint_row
+from tests.contract.test_metrics import Row, ask, quantile
+from tests.oracle import at, winners
+from volvere.simulator import Company
+
+BEGIN = parse_time("2026-03-01T09:00:00Z")
+Lives = dict[str, list[Normal]]
+"""Of each subject its touchpoints as they stand, in order."""
+
+
+@dataclass
+class Past:
+    """What was told, versions and repeats included, and what stands of it."""
+
+    told: list[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        sent: dict[str, list[Normal]] = defaultdict(list)
+        for fields in self.told:
+            t = decode(json.dumps(fields).encode(), ARRIVED)
+            sent[subject_of(t.customer_id, t.contact_id, t.source, t.event_id)].append(t)
+        self.lives: Lives = {subject: points for subject, some in sent.items() if (points := winners(some))}
+        self.customers: Lives = {s: points for s, points in self.lives.items() if points[0].customer_id is not None}
+        self.begin = min(at(p) for points in self.lives.values() for p in points)
+        self.end = max(at(p) for points in self.lives.values() for p in points)
+
+    def stored(self, table: Table) -> Iterator[str]:
+        """Put it into a store in portions; once as it is, once told twice, once merged."""
+        lines = [touchpoint_row(**fields) for fields in self.told]
+        for begin in range(0, len(lines), len(lines) // 3):
+            table.put("touchpoints", lines[begin : begin + len(lines) // 3])
+        yield "told"
+        table.put("touchpoints", lines[::-1])
+        yield "told twice"
+        table.client.command("OPTIMIZE TABLE volvere_store.touchpoints FINAL")
+        yield "merged"
+
+
+KINDS = [
+    "contact.started",
+    "message.received",
+    "contact.ended",
+    "message.sent",
+    "survey.sent",
+    "odd.kind",
+    *sorted(OWN),
+]
+
+
+def few(seed: int, kinds: list[str], count: int = 250) -> Past:
+    """Few customers and strangers who do much, often at equal times; some of it is corrected or withdrawn later."""
+    dice = random.Random(seed)
+    told: list[dict[str, Any]] = []
+    for number in range(count):
+        fields: dict[str, Any] = {
+            "source": dice.choice(["pbx", "crm"]),
+            "event_id": f"e{number}",
+            "customer_id": dice.choice(["ana", "ben", "eva", "ida", "~leo", None]),
+            "kind": dice.choice(kinds),
+            "channel": dice.choice(["voice", "chat", "web"]),
+            "occurred_at": format_time(BEGIN + dice.choice([MINUTE, HOUR, DAY]) * dice.randrange(20)),
+            "contact_id": dice.choice(["c1", "c2", None, None]),
+            "direction": dice.choice(["inbound", "outbound", None, None]),
+            "automatic": dice.random() < 0.1,
+        }
+        told.append(fields)
+        if dice.random() < 0.2:
+            told.append(fields | {"version": 1, "kind": dice.choice(kinds), "cancelled": dice.random() < 0.5})
+        if dice.random() < 0.05:
+            told.append(fields | {"version": 2, "channel": "store"})
+    dice.shuffle(told)
+    return Past(told)
+
+
+def company() -> Past:
+    """Sixty customers of a simulated company in ten days, in the order in which their touchpoints come in."""
+    return Past(list(Company(seed=3, customers=60, days=10, contacts_per_day=0.5, untidy=0.3).touchpoints()))
+
+
+def when(since: int, until: int) -> str:
+    """The parameters since and until."""
+    return f"since = '{_text(since)}', until = '{_text(until)}'"
+
+
+def _text(time: int) -> str:
+    return format_time(time).replace("T", " ").rstrip("Z")
+
+
+def spans(past: Past) -> list[tuple[int, int]]:
+    """All of it, and a part that begins and ends exactly at a touchpoint."""
+    third = (past.end - past.begin) // 3
+    times = sorted(at(p) for points in past.lives.values() for p in points)
+    inside = [t for t in times if past.begin + third <= t <= past.end - third]
+    return [(past.begin, past.end + 1), (inside[0], inside[-1])]
+
+
+# Funnels
+
+
+def chain(points: list[Normal], steps: list[str], start: int, within: int) -> list[int]:
+    """The times of the earliest chain from the touchpoint at the place `start`."""
+    times, place = [at(points[start])], start
+    for step in steps[1:]:
+        place = next((i for i in range(place + 1, len(points)) if points[i].kind == step), len(points))
+        if place == len(points) or at(points[place]) - times[0] > within:
+            break
+        times.append(at(points[place]))
+    return times
+
+
+def funnelled(customers: Lives, steps: list[str], since: int, until: int, within: int) -> list[Row]:
+    """volvere.funnel in plain words."""
+    best: list[list[int]] = []
+    for points in customers.values():
+        starts = [i for i, p in enumerate(points) if p.kind == steps[0] and since <= at(p) < until]
+        chains = [chain(points, steps, i, within) for i in starts]
+        best += [max(chains, key=len)] if chains else []
+    out: list[Row] = []
+    for n, step in enumerate(steps):
+        made = [c for c in best if len(c) > n]
+        before = out[-1]["customers"] if out else 0
+        out.append(
+            {
+                "step": n + 1,
+                "kind": step,
+                "customers": len(made),
+                "share_of_first": len(made) / len(best) if best else None,
+                "share_of_previous": len(made) / before if before else None,
+                "seconds_p50": _seconds([c[n] - c[n - 1] for c in made]) if n else None,
+            }
+        )
+    return out
+
+
+def _seconds(spans: list[int], level: float = 0.5) -> float | None:
+    """A quantile of spans of microseconds, in seconds."""
+    found = quantile(sorted(spans), level)
+    return None if found is None else found / SECOND
+
+
+def funnel(table: Table, steps: list[str], since: int, until: int, within: int) -> list[Row]:
+    """volvere.funnel, its steps in order."""
+    sql = f"SELECT * FROM volvere.funnel(steps = {steps}, {when(since, until)}, within_s = {within // SECOND}) ORDER BY step"
+    return ask(table.client, sql)
+
+
+A, B, C = "page.viewed", "form.started", "form.submitted"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_funnels_of_few_who_do_much(table: Table, seed: int) -> None:
+    """Steps that come again, at one moment and at the very end of the time; far, wide and not at all."""
+    past = few(seed, [A, B, C, "odd.kind"])
+    whole, part = spans(past)
+    questions = [([A], whole, 0), ([A, B], part, 0), ([A, B, C], whole, 2 * MINUTE), ([A, B, C], part, 30 * DAY)]
+    questions += [([A, A, A, A], part, 5 * HOUR), ([A, B, A, C, B], whole, 2 * DAY), ([C, "never.seen", A], whole, DAY)]
+    reached: set[int] = set()
+    for stage in past.stored(table):
+        for steps, (since, until), within in questions:
+            wanted = funnelled(past.customers, steps, since, until, within)
+            assert funnel(table, steps, since, until, within) == wanted, (stage, steps)
+            reached |= {row["customers"] for row in wanted}
+    assert len(reached) > 3, "steps are reached by all, some and none"
+
+
+def test_funnels_of_a_company(table: Table) -> None:
+    """What an analyst would ask of it."""
+    past = company()
+    whole, part = spans(past)
+    questions = [(["contact.started", "contact.queued", "contact.answered", "contact.ended"], whole, 10 * MINUTE)]
+    questions += [(["page.viewed", "checkout.started", "order.placed"], part, DAY)]
+    questions += [(["order.placed", "order.delivered"], whole, 7 * DAY)]
+    for stage in past.stored(table):
+        for steps, (since, until), within in questions:
+            wanted = funnelled(past.customers, steps, since, until, within)
+            assert funnel(table, steps, since, until, within) == wanted, (stage, steps)
+            assert wanted[-1]["customers"] > 0
+
+
+def test_a_funnel_counts_the_longest_chain_and_of_those_the_earliest(table: Table) -> None:
+    """Ana begins three times: the second and the third get as far, and the second counts. Exactly within the time is inside."""
+    story = [(0, A), (5, A), (6, B), (8, A), (9, B), (15, C), (16, C)]
+    table.touchpoints(
+        *(
+            {"event_id": f"e{n}", "kind": kind, "occurred_at": format_time(BEGIN + minute * MINUTE)}
+            for n, (minute, kind) in enumerate(story)
+        )
+    )
+    found = funnel(table, [A, B, C], BEGIN, BEGIN + DAY, 10 * MINUTE)
+    assert [(row["customers"], row["seconds_p50"]) for row in found] == [(1, None), (1, 60.0), (1, 540.0)]
+    found = funnel(table, [A, B, C], BEGIN, BEGIN + DAY, 10 * MINUTE - SECOND)
+    assert [(row["customers"], row["seconds_p50"]) for row in found] == [(1, None), (1, 60.0), (1, 360.0)]
+
+
+# What an analyst gets wrong
+
+WRONG = [
+    (
+        "funnel(steps = [], since = '2026-01-01', until = '2026-02-01', within_s = 60)",
+        "steps: expected at least one kind",
+    ),
+    ("funnel(steps = 'a', since = '2026-01-01', until = '2026-02-01', within_s = 60)", "'steps'"),
+    (
+        "funnel(steps = ['a'], since = '2026-02-01', until = '2026-02-01', within_s = 60)",
+        "since: expected a time before until",
+    ),
+    ("funnel(steps = ['a'], since = '2026-01-01', until = '2026-02-01')", "missing: within_s"),
+]
+
+
+@pytest.mark.parametrize(("call", "says"), WRONG)
+def test_a_wrong_question_is_told_clearly(table: Table, call: str, says: str) -> None:
+    """Also where there is nothing to count yet, and without the engine's inner life."""
+    for stored in (0, 1):
+        table.touchpoints(*[{}] * stored)
+        with pytest.raises(StoreProblem) as caught:
+            query(table.client, f"SELECT * FROM volvere.{call}")
+        assert says in str(caught.value)
+        assert "executing" not in str(caught.value) and "FUNCTION" not in str(caught.value)
+
+
+def test_nothing_is_no_nought(table: Table) -> None:
+    """An empty store answers; a share of nothing and a time of nobody are null."""
+    found = funnel(table, [A, B], BEGIN, BEGIN + DAY, MINUTE)
+    assert [list(row.values()) for row in found] == [[1, A, 0, None, None, None], [2, B, 0, None, None, None]]
