@@ -34,6 +34,11 @@ OBJECTS: dict[str, str] = {
         "the first step in [since, until) runs the earliest chain of the later ones, strictly in order of (occurred_at, source, "
         "event_id), all within within_s of the first; a customer counts by the longest chain, of equally long ones the earliest."
     ),
+    "volvere.paths": (
+        "Journeys that started in [since, until) as edges of a Sankey diagram: one row for each step (1 to 20) and change from one "
+        "channel or kind of touchpoint to the next. Equal neighbours count once; what comes to a step goes on from it, or to (end). A "
+        "journey's touchpoints are its subject's from its start to its end, but for those that name another journey."
+    ),
     "volvere.clock": "One row: how far the store knows what has happened, and when contacts were folded last.",
     "volvere.journeys": (
         "One row for each journey: a subject's touchpoints unbroken by more than the inactivity gap (7 days by "
@@ -107,6 +112,7 @@ COLUMNS: dict[str, str] = {
     "folded_at": "When the contacts were folded, UTC",
     "friction_id": "Stable id: from the kind and the one contact or touchpoint without which there would be no friction",
     "frictions": "Number of frictions anchored in the journey, shadow ones not counted",
+    "from": "Where the edge begins: a channel or a kind of touchpoint",
     "generation": "Which building of the state from the touchpoints found it; a rebuild raises it",
     "group_open": "Open live frictions under the same dedupkey when this was said",
     "groupkey": "One storm: kind and queue or release, without the customer",
@@ -119,6 +125,7 @@ COLUMNS: dict[str, str] = {
     "issue_fcr": "First-contact resolution by issue, a chain of attempts on one topic, each within the window of the one before: of issues whose first attempt was answered the share that had no other; final ones; null where there are none",
     "issue_fcr_of": "Issues that issue_fcr is a share of",
     "journey_id": "The journey",
+    "journeys": "Number of journeys",
     "kind": "What it is, such as contact.started",
     "known_until": "The newest thing that happened and has come in, UTC; null in an empty store",
     "last_channel": "Channel of the journey's newest touchpoint",
@@ -192,6 +199,7 @@ COLUMNS: dict[str, str] = {
     "threshold_value": "The limit that was crossed, in threshold_unit; null where there is none",
     "threshold_window": "The window that the limit applies to, such as 7d; null where there is none",
     "times_as_often": "short_return_rate over other_return_rate; null where either is missing or nobody of the others returned",
+    "to": "Where the edge leads: a channel or a kind of touchpoint, or (end) where the journey has ended or not gone on",
     "topic": "What it was about; null when not known",
     "touchpoints": "Number of touchpoints in it",
     "transferred": "Contacts with at least one transfer",
@@ -219,6 +227,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "under_ms": ("10000", "handle times below so many milliseconds are short"),
     "steps": ("['page.viewed', 'order.placed']", "kinds of touchpoints in order, at least one"),
     "until": ("'2026-02-01'", "until when, exclusive, UTC"),
+    "what": ("'channel'", "what the steps are: channel or kind"),
     "within_ms": ("20000", "an answer within so many milliseconds is in time"),
     "zone": ("'Europe/Madrid'", "whose days and hours `by` means, a name of the time zone database such as UTC"),
     "within_s": ("3600", "what comes later counts up to so many seconds after the first, inclusive"),
@@ -235,6 +244,7 @@ OWN: dict[str, dict[str, str]] = {
         "kind": "The step's kind of touchpoint",
         "seconds_p50": "Median of the seconds from the step before, of those who made it; null for the first and where nobody did",
     },
+    "volvere.paths": {"journeys": "Journeys that take the edge", "step": "Number of the edge in the journey, 1 to 20"},
     "volvere.short_contacts": {"handle_mean_ms": "Mean handle time of both, milliseconds"},
     "volvere.contacts": {
         "agent_id": "Latest known agent of the contact",

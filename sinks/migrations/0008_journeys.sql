@@ -47,3 +47,31 @@ SELECT
 FROM chains
 ARRAY JOIN arrayEnumerate(steps) AS step
 GROUP BY step;
+
+-- What a journey went through, `what` by `what`, equal neighbours once, and its first 20 steps as edges: from one to the next, or to
+-- (end). A journey's touchpoints are those of its subject between its start and its end; one that names a journey is in no other.
+CREATE OR REPLACE VIEW volvere.paths AS
+SELECT
+    step,
+    path[step] AS `from`,
+    if(step < length(path), path[step + 1], '(end)') AS `to`,
+    count() AS journeys
+FROM (
+    SELECT
+        arrayCompact(
+            arraySort(groupArray((
+                t.occurred_at, t.source::String, t.event_id,
+                if({what:String} = 'channel', t.channel::String, t.kind::String)))).4) AS path
+    FROM volvere.journeys AS j
+    INNER JOIN volvere.touchpoints AS t ON t.subject = j.subject
+    WHERE j.started_at >= {since:DateTime64(6, 'UTC')} AND j.started_at < {until:DateTime64(6, 'UTC')}
+      AND t.occurred_at >= {since:DateTime64(6, 'UTC')}
+      AND t.occurred_at >= j.started_at AND t.occurred_at <= j.ended_at
+      AND (t.journey_id IS NULL OR t.journey_id = j.journey_id)
+      AND (SELECT throwIf({what:String} NOT IN ('channel', 'kind'), 'what: expected channel or kind')) = 0
+      AND (SELECT throwIf(
+            {since:DateTime64(6, 'UTC')} >= {until:DateTime64(6, 'UTC')}, 'since: expected a time before until')) = 0
+    GROUP BY j.subject, j.journey_id
+)
+ARRAY JOIN range(1, least(length(path), 20) + 1) AS step
+GROUP BY step, `from`, `to`;

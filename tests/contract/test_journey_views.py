@@ -7,6 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from schemas.touchpoint import Normal, subject_of
 from sinks.clickhouse import StoreProblem, query
 from streams.entries import OWN
 from tests.contract.conftest import ARRIVED, Table, touchpoint_row
+from tests.contract.test_clickhouse import journey
 from tests.contract.test_metrics import Row, ask, quantile
-from tests.oracle import at, winners
+from tests.oracle import at, journeys_of, winners
+from tests.stories import Desk
 from volvere.simulator import Company
 
 BEGIN = parse_time("2026-03-01T09:00:00Z")
@@ -50,7 +53,8 @@ class Past:
         yield "told"
         table.put("touchpoints", lines[::-1])
         yield "told twice"
-        table.client.command("OPTIMIZE TABLE volvere_store.touchpoints FINAL")
+        for name in ("touchpoints", "journeys", "frictions"):
+            table.client.command(f"OPTIMIZE TABLE volvere_store.{name} FINAL")
         yield "merged"
 
 
@@ -78,6 +82,7 @@ def few(seed: int, kinds: list[str], count: int = 250) -> Past:
             "channel": dice.choice(["voice", "chat", "web"]),
             "occurred_at": format_time(BEGIN + dice.choice([MINUTE, HOUR, DAY]) * dice.randrange(20)),
             "contact_id": dice.choice(["c1", "c2", None, None]),
+            "journey_id": dice.choice(["j1", "j2", *[None] * 8]),
             "direction": dice.choice(["inbound", "outbound", None, None]),
             "automatic": dice.random() < 0.1,
         }
@@ -210,6 +215,100 @@ def test_a_funnel_counts_the_longest_chain_and_of_those_the_earliest(table: Tabl
     assert [(row["customers"], row["seconds_p50"]) for row in found] == [(1, None), (1, 60.0), (1, 360.0)]
 
 
+# Paths
+
+
+def edges(paths: list[list[str]]) -> dict[tuple[int, str, str], int]:
+    """How many of the paths take each edge."""
+    counted: dict[tuple[int, str, str], int] = defaultdict(int)
+    for path in paths:
+        for n, (one, other) in enumerate(pairwise([*path, "(end)"][:21]), 1):
+            counted[n, one, other] += 1
+    return counted
+
+
+def paths(table: Table, what: str, since: int, until: int) -> dict[tuple[int, str, str], int]:
+    """volvere.paths by edge, held to its sums: who comes to a step goes on from it."""
+    found = ask(
+        table.client, f"SELECT step, from, to, journeys FROM volvere.paths(what = '{what}', {when(since, until)})"
+    )
+    out = {(row["step"], row["from"], row["to"]): row["journeys"] for row in found}
+    assert len(out) == len(found)
+    for step, place in {(step + 1, to) for step, _, to in out if to != "(end)" and step < 20}:
+        came = sum(n for (at_step, _, to), n in out.items() if (at_step, to) == (step - 1, place))
+        assert came == sum(n for (at_step, one, _), n in out.items() if (at_step, one) == (step, place))
+    return out
+
+
+def changes(points: list[Normal], what: str) -> list[str]:
+    """What the points went through, equal neighbours once."""
+    return [value for value, _ in groupby(getattr(p, what) for p in points)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_paths_of_few_who_do_much(table: Table, seed: int) -> None:
+    """Long ones, and named journeys that overlap; an earlier word about a journey, and one that was merged away, do not count."""
+    past = few(seed, [A, B, C, "odd.kind"], 600)
+    journeys = [(subject, n, j) for subject, points in past.lives.items() for n, j in enumerate(journeys_of(points))]
+    snapshots = [
+        journey(
+            subject=subject,
+            customer_id=j.points[0].customer_id,
+            journey_id=j.name or f"{n}",
+            started_at=format_time(at(j.points[0])),
+            ended_at=format_time(at(j.points[-1])),
+            revision=2,
+        )
+        for subject, n, j in journeys
+    ]
+    table.journeys(*(s | {"ended_at": s["started_at"], "revision": 1} for s in snapshots))
+    table.journeys(*snapshots, *(s | {"journey_id": s["journey_id"] + "m", "state": "merged"} for s in snapshots))
+    lengths: set[int] = set()
+    for stage in past.stored(table):
+        for what in ("channel", "kind"):
+            for since, until in spans(past):
+                wanted = []
+                for (subject, _, j), said in zip(journeys, snapshots, strict=True):
+                    start, end = at(j.points[0]), at(j.points[-1])
+                    near = [p for p in past.lives[subject] if start <= at(p) <= end]
+                    if since <= start < until:
+                        wanted.append(changes([p for p in near if p.journey_id in (None, said["journey_id"])], what))
+                assert paths(table, what, since, until) == edges(wanted), (stage, what)
+                lengths |= set(map(len, wanted))
+    assert min(lengths) == 1 and max(lengths) > 21
+
+
+@pytest.mark.parametrize("count", [19, 20, 21, 22])
+def test_a_path_has_twenty_steps_at_most(table: Table, count: int) -> None:
+    """Who changes more often goes on from the twentieth step, and is not said to end there."""
+    kinds = [f"kind.k{n}" for n in range(count)]
+    times = [format_time(BEGIN + n * MINUTE) for n in range(count)]
+    table.touchpoints(*({"event_id": k, "kind": k, "occurred_at": time} for k, time in zip(kinds, times, strict=True)))
+    table.journeys(journey(started_at=times[0], ended_at=times[-1]))
+    found = paths(table, "kind", BEGIN, BEGIN + 1)
+    assert sorted(step for step, _, _ in found) == list(range(1, min(count, 20) + 1))
+    last = min(count, 20)
+    assert max(found) == (last, kinds[last - 1], "(end)" if last == count else kinds[last])
+
+
+def test_paths_of_a_company(table: Table) -> None:
+    """The channels of the journeys are those that were published with them; each journey is in it once."""
+    past = company()
+    published: list[Row] = []
+    for subject, points in past.lives.items():
+        desk = Desk(customer=points[0].customer_id, subject=subject)
+        desk.tell(points)
+        desk.look(past.end, settle=True)
+        published += desk.journeys
+    table.journeys(*published)
+    for _ in past.stored(table):
+        found = paths(table, "channel", past.begin, past.end + 1)
+        assert found == edges([j["path"] for j in published])
+        assert sum(n for (step, _, _), n in found.items() if step == 1) == len(published) > 50
+        kinds = paths(table, "kind", past.begin, past.end + 1)
+        assert sum(n for (step, _, _), n in kinds.items() if step == 1) == len(published)
+
+
 # What an analyst gets wrong
 
 WRONG = [
@@ -223,6 +322,8 @@ WRONG = [
         "since: expected a time before until",
     ),
     ("funnel(steps = ['a'], since = '2026-01-01', until = '2026-02-01')", "missing: within_s"),
+    ("paths(what = 'queue', since = '2026-01-01', until = '2026-02-01')", "what: expected channel or kind"),
+    ("paths(what = 'kind', since = '2026-02-01', until = '2026-01-01')", "since: expected a time before until"),
 ]
 
 
@@ -241,3 +342,4 @@ def test_nothing_is_no_nought(table: Table) -> None:
     """An empty store answers; a share of nothing and a time of nobody are null."""
     found = funnel(table, [A, B], BEGIN, BEGIN + DAY, MINUTE)
     assert [list(row.values()) for row in found] == [[1, A, 0, None, None, None], [2, B, 0, None, None, None]]
+    assert paths(table, "kind", BEGIN, BEGIN + DAY) == {}
