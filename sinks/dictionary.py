@@ -39,6 +39,11 @@ OBJECTS: dict[str, str] = {
         "channel or kind of touchpoint to the next. Equal neighbours count once; what comes to a step goes on from it, or to (end). A "
         "journey's touchpoints are its subject's from its start to its end, but for those that name another journey."
     ),
+    "volvere.retention": (
+        "Cohorts of known customers by the period, every_days times 24 hours from since on, in which they first did something of their "
+        "own will (a message, click, order, answer, cancellation, ..., by no machine, or an attempt), and who did so in each period "
+        "after it. One row for each cohort and period; periods begin before until, and not after volvere.clock.known_until."
+    ),
     "volvere.clock": "One row: how far the store knows what has happened, and when contacts were folded last.",
     "volvere.journeys": (
         "One row for each journey: a subject's touchpoints unbroken by more than the inactivity gap (7 days by "
@@ -56,6 +61,7 @@ OBJECTS: dict[str, str] = {
     "volvere_store.contacts_folded": "All contacts, folded at the moment of asking; slow where there are many. Read volvere.contacts.",
     "volvere_store.contacts_refresh": "Folds the contacts every five minutes.",
     "volvere_store.contacts_by": "Contacts that started in [since, until), each with the value that it is counted by.",
+    "volvere_store.own_touchpoints": "When known customers did something of their own will: kinds that only customers do, and attempts.",
     "volvere_store.generations": "The newest generation of each subject, after merging; use max(generation).",
     "volvere_store.generations_of_journeys": "Feeds generations from journeys.",
     "volvere_store.generations_of_frictions": "Feeds generations from frictions.",
@@ -86,6 +92,9 @@ COLUMNS: dict[str, str] = {
     "came_back": "True when the journey begins of the customer's own will, 1 to 90 days after a friction in an earlier journey",
     "cancelled": "True when the event was withdrawn",
     "channel": "voice, chat, sms, email, social, web, store, ...",
+    "cohort": "Where the period begins in which the cohort first did something of their own will, UTC",
+    "cohort_customers": "Known customers in the cohort",
+    "complete": "True when the period has ended by volvere.clock.known_until; else the share may still rise",
     "contact_id": "The call, conversation or case, prefixed with its system's name; null when none was given",
     "contacts": "Number of contacts that begin in the journey",
     "contacts_folded_at": "When contacts were folded last, UTC; null before the first time. What came since is folded when asked for",
@@ -145,6 +154,7 @@ COLUMNS: dict[str, str] = {
     "other_return_rate": "other_followed over other_contacts; null where there are none",
     "outcome": "ok, fail, resolved, unresolved, denied or escalated; null when unknown",
     "path": "Channels in order, equal neighbours once; the first 20",
+    "period": "Number of the period since the cohort's own, which is 0",
     "previous_contact_at": "Start of the same customer's contact before this one, any topic or channel, UTC; null for the first and for unknown customers",
     "product": "The product",
     "provisional": "True while time alone can still change the friction, see final_at",
@@ -181,6 +191,7 @@ COLUMNS: dict[str, str] = {
     "service_level_abandons_negative": "Answered in time, over offered; who abandoned counts as missed (Cisco: abandoned calls count negatively)",
     "service_level_abandons_positive": "Answered or abandoned in time, over offered (Cisco: abandoned calls count positively)",
     "severity": "info, warning, error or critical",
+    "share": "customers over cohort_customers",
     "share_of_first": "customers, over those of the first step; null where there are none",
     "share_of_previous": "customers, over those of the step before; null for the first and where there are none",
     "short_abandons": "Contacts abandoned in the queue within short_abandon_ms",
@@ -222,6 +233,7 @@ COLUMNS: dict[str, str] = {
 
 PARAMETERS: dict[str, tuple[str, str]] = {
     "by": ("'day'", "day, week, month, hour (of the day), weekday (1 is Monday), channel, queue, topic, agent or all"),
+    "every_days": ("7", "how long a period is, days of 24 hours, at least 1"),
     "since": ("'2026-01-01'", "from when on, inclusive, UTC"),
     "short_abandon_ms": ("5000", "who gives up in the queue within so many milliseconds is not counted as abandoned"),
     "under_ms": ("10000", "handle times below so many milliseconds are short"),
@@ -245,6 +257,7 @@ OWN: dict[str, dict[str, str]] = {
         "seconds_p50": "Median of the seconds from the step before, of those who made it; null for the first and where nobody did",
     },
     "volvere.paths": {"journeys": "Journeys that take the edge", "step": "Number of the edge in the journey, 1 to 20"},
+    "volvere.retention": {"customers": "Those of the cohort who did something of their own will in the period"},
     "volvere.short_contacts": {"handle_mean_ms": "Mean handle time of both, milliseconds"},
     "volvere.contacts": {
         "agent_id": "Latest known agent of the contact",

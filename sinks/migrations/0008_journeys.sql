@@ -75,3 +75,46 @@ FROM (
 )
 ARRAY JOIN range(1, least(length(path), 20) + 1) AS step
 GROUP BY step, `from`, `to`;
+
+-- What known customers did of their own will: what only customers do, by no machine, and the beginnings of attempts. A message
+-- that begins an attempt is in it twice.
+CREATE OR REPLACE VIEW volvere_store.own_touchpoints AS
+SELECT subject, occurred_at
+FROM volvere.touchpoints
+WHERE customer_id IS NOT NULL AND NOT automatic AND ifNull(direction != 'outbound', true) AND kind IN (
+    'message.received', 'page.viewed', 'element.clicked', 'form.started', 'form.failed', 'form.submitted', 'checkout.started',
+    'search.failed', 'request.made', 'order.placed', 'order.returned', 'repair.opened', 'survey.answered', 'complaint.filed',
+    'review.posted', 'purchase.made', 'subscription.renewed', 'subscription.cancelled', 'account.closed', 'referral.made')
+UNION ALL
+SELECT subject, started_at AS occurred_at
+FROM volvere.contacts
+WHERE customer_id IS NOT NULL AND attempt;
+
+-- Periods are every_days times 24 hours from since on, whole ones, and begin before until and not after what is known. A cohort is who
+-- first did something of their own will in its period, of all that is stored; what was before since makes nobody new.
+CREATE OR REPLACE VIEW volvere.retention AS
+WITH
+    greatest({every_days:UInt32}, 1)::Int64 * 86400000000 AS every, -- 0 is refused below
+    (SELECT ifNull(toUnixTimestamp64Micro(known_until), 0) FROM volvere.clock) AS known,
+    toUnixTimestamp64Micro({since:DateTime64(6, 'UTC')}) AS origin,
+    intDiv(least(known, toUnixTimestamp64Micro({until:DateTime64(6, 'UTC')}) - 1) - origin, every) AS last_period
+SELECT
+    {since:DateTime64(6, 'UTC')} + toIntervalMicrosecond(cohort_period * every) AS cohort,
+    period,
+    count() AS cohort_customers,
+    countIf(has(periods, cohort_period + period)) AS customers,
+    customers / cohort_customers AS share,
+    (origin + (cohort_period + period + 1) * every <= known)::Bool AS complete
+FROM (
+    SELECT
+        arrayMin(periods) AS cohort_period,
+        groupUniqArray(intDiv(toUnixTimestamp64Micro(occurred_at) - origin, every)) AS periods
+    FROM volvere_store.own_touchpoints
+    WHERE (SELECT throwIf({every_days:UInt32} = 0, 'every_days: expected at least 1')) = 0
+      AND (SELECT throwIf(
+            {since:DateTime64(6, 'UTC')} >= {until:DateTime64(6, 'UTC')}, 'since: expected a time before until')) = 0
+    GROUP BY subject
+    HAVING min(occurred_at) >= {since:DateTime64(6, 'UTC')} AND min(occurred_at) < {until:DateTime64(6, 'UTC')}
+)
+ARRAY JOIN range(toUInt64(greatest(last_period - cohort_period + 1, 0))) AS period
+GROUP BY cohort_period, period;

@@ -15,12 +15,12 @@ import pytest
 from schemas.decode import decode
 from schemas.times import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from schemas.touchpoint import Normal, subject_of
-from sinks.clickhouse import StoreProblem, query
+from sinks.clickhouse import StoreProblem, jsonable, query
 from streams.entries import OWN
 from tests.contract.conftest import ARRIVED, Table, touchpoint_row
 from tests.contract.test_clickhouse import journey
 from tests.contract.test_metrics import Row, ask, quantile
-from tests.oracle import at, journeys_of, winners
+from tests.oracle import at, contacts_of, journeys_of, winners
 from tests.stories import Desk
 from volvere.simulator import Company
 
@@ -42,6 +42,7 @@ class Past:
             sent[subject_of(t.customer_id, t.contact_id, t.source, t.event_id)].append(t)
         self.lives: Lives = {subject: points for subject, some in sent.items() if (points := winners(some))}
         self.customers: Lives = {s: points for s, points in self.lives.items() if points[0].customer_id is not None}
+        self.known = max(at(t) for some in sent.values() for t in some)
         self.begin = min(at(p) for points in self.lives.values() for p in points)
         self.end = max(at(p) for points in self.lives.values() for p in points)
 
@@ -309,6 +310,94 @@ def test_paths_of_a_company(table: Table) -> None:
         assert sum(n for (step, _, _), n in kinds.items() if step == 1) == len(published)
 
 
+# Retention
+
+
+def own(points: list[Normal]) -> list[int]:
+    """When a customer did something of their own will."""
+    did = [at(p) for p in points if p.kind in OWN and p.direction != "outbound" and not p.automatic]
+    return did + [c.start for c in contacts_of(points) if c.is_attempt]
+
+
+def retained(past: Past, every: int, since: int, until: int) -> list[Row]:
+    """volvere.retention in plain words."""
+    cohorts: dict[int, list[list[int]]] = defaultdict(list)
+    for points in past.customers.values():
+        times = own(points)
+        if times and since <= min(times) < until:
+            cohorts[(min(times) - since) // every].append(times)
+    out = []
+    for cohort, members in sorted(cohorts.items()):
+        for period in range(((past.known - since) // every) - cohort + 1):
+            begin = since + (cohort + period) * every
+            if begin >= until:
+                break
+            came = sum(any(begin <= t < begin + every for t in times) for times in members)
+            out.append(
+                {
+                    "cohort": since + cohort * every,
+                    "period": period,
+                    "cohort_customers": len(members),
+                    "customers": came,
+                    "share": came / len(members),
+                    "complete": begin + every <= past.known,
+                }
+            )
+    return out
+
+
+def retention(table: Table, every: int, since: int, until: int) -> list[Row]:
+    """volvere.retention, in order."""
+    sql = f"SELECT * FROM volvere.retention(every_days = {every // DAY}, {when(since, until)}) ORDER BY cohort, period"
+    return [row | {"cohort": parse_time(jsonable(row["cohort"]))} for row in ask(table.client, sql)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_retention_of_few(table: Table, seed: int) -> None:
+    """Periods of which somebody is missing, that have not ended, and that lie after all that is known."""
+    past = few(seed, KINDS, 90)
+    whole, part = spans(past)
+    shares, complete = set(), set()
+    for stage in past.stored(table):
+        for every in (DAY, 3 * DAY, 40 * DAY):
+            for since, until in (whole, part, (BEGIN - 5 * DAY, BEGIN + 900 * DAY)):
+                wanted = retained(past, every, since, until)
+                assert retention(table, every, since, until) == wanted, (stage, every)
+                shares |= {row["share"] for row in wanted}
+                complete |= {row["complete"] for row in wanted}
+    assert {0, 1} < shares and complete == {True, False}
+
+
+def test_retention_of_a_company(table: Table) -> None:
+    """Who came in which days, and came again."""
+    past = company()
+    for stage in past.stored(table):
+        for every, since in ((DAY, past.begin), (3 * DAY, past.begin - DAY)):
+            wanted = retained(past, every, since, past.end + 1)
+            assert retention(table, every, since, past.end + 1) == wanted, stage
+            assert any(0 < row["share"] < 1 for row in wanted)
+
+
+def test_only_what_customers_do_themselves_makes_a_cohort(table: Table) -> None:
+    """Whatever kind only customers can do, and attempts; not what the company or a machine did."""
+    doings: list[dict[str, Any]] = [{"kind": kind} for kind in sorted(OWN)]
+    doings += [{"kind": kind} for kind in ("contact.started", "contact.queued")]
+    others: list[dict[str, Any]] = [
+        {"kind": kind} for kind in ("message.sent", "survey.sent", "case.opened", "odd.kind")
+    ]
+    others += [
+        {"kind": kind, more: value}
+        for kind in sorted(OWN)
+        for more, value in (("automatic", True), ("direction", "outbound"))
+    ]
+    others += [{"kind": "contact.started", "direction": "outbound"}]
+    told = [fields | {"customer_id": f"c{n}", "event_id": f"e{n}"} for n, fields in enumerate(doings + others)]
+    past = Past([fields | {"source": "pbx", "channel": "web", "occurred_at": format_time(BEGIN)} for fields in told])
+    for _ in past.stored(table):
+        (row,) = retention(table, DAY, BEGIN, BEGIN + DAY)
+        assert row["customers"] == len(doings)
+
+
 # What an analyst gets wrong
 
 WRONG = [
@@ -322,6 +411,8 @@ WRONG = [
         "since: expected a time before until",
     ),
     ("funnel(steps = ['a'], since = '2026-01-01', until = '2026-02-01')", "missing: within_s"),
+    ("retention(every_days = 0, since = '2026-01-01', until = '2026-02-01')", "every_days: expected at least 1"),
+    ("retention(every_days = 7, since = '2026-02-01', until = '2026-01-01')", "since: expected a time before until"),
     ("paths(what = 'queue', since = '2026-01-01', until = '2026-02-01')", "what: expected channel or kind"),
     ("paths(what = 'kind', since = '2026-02-01', until = '2026-01-01')", "since: expected a time before until"),
 ]
@@ -343,3 +434,4 @@ def test_nothing_is_no_nought(table: Table) -> None:
     found = funnel(table, [A, B], BEGIN, BEGIN + DAY, MINUTE)
     assert [list(row.values()) for row in found] == [[1, A, 0, None, None, None], [2, B, 0, None, None, None]]
     assert paths(table, "kind", BEGIN, BEGIN + DAY) == {}
+    assert retention(table, DAY, BEGIN, BEGIN + DAY) == []
