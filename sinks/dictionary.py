@@ -44,6 +44,11 @@ OBJECTS: dict[str, str] = {
         "own will (a message, click, order, answer, cancellation, ..., by no machine, or an attempt), and who did so in each period "
         "after it. One row for each cohort and period; periods begin before until, and not after volvere.clock.known_until."
     ),
+    "volvere.step_times": (
+        "How long it takes from one kind of touchpoint to another, by channel of the first: from each touchpoint of from_kind of a known "
+        "customer in [since, until) to the customer's next of to_kind, if that comes before the next of from_kind. Where both are one "
+        "kind, the time to the next of it."
+    ),
     "volvere.clock": "One row: how far the store knows what has happened, and when contacts were folded last.",
     "volvere.journeys": (
         "One row for each journey: a subject's touchpoints unbroken by more than the inactivity gap (7 days by "
@@ -89,6 +94,7 @@ COLUMNS: dict[str, str] = {
     "attempts": "Contacts that are attempts: inbound, begun by contact.* or message.received",
     "attributes": "Further fields as they were sent, as text",
     "automatic": "True when a machine sent it: no reply, no answer",
+    "beginnings": "Touchpoints of from_kind of known customers",
     "came_back": "True when the journey begins of the customer's own will, 1 to 90 days after a friction in an earlier journey",
     "cancelled": "True when the event was withdrawn",
     "channel": "voice, chat, sms, email, social, web, store, ...",
@@ -142,6 +148,7 @@ COLUMNS: dict[str, str] = {
     "mode": "live, or shadow (recorded, never notified)",
     "name": "File name of the migration",
     "newest_arrival": "When the newest touchpoint arrived in Kafka, UTC; null in an empty store",
+    "not_followed": "Those of beginnings that were not followed, or not yet",
     "observed_also": "The same value in other windows: window such as 14d -> value",
     "observed_unit": "Unit of observed_value: contacts, seconds, ...",
     "observed_value": "What was observed, in observed_unit; null when the detector measures nothing",
@@ -180,7 +187,10 @@ COLUMNS: dict[str, str] = {
     "rule_id": "The rule under which the friction was found",
     "scale": "Scale of `score`: nps, csat5, ces7, ...",
     "score": "The score that the customer gave, on `scale`; null when none",
-    "seconds_p50": "Half of those who were there took no longer than this, seconds; null where nobody was",
+    "seconds_mean": "Mean of the seconds to what followed; null where nothing did",
+    "seconds_p50": "Half took no longer than this, seconds; null where nothing followed",
+    "seconds_p90": "Nine of ten took no longer than this, seconds; null where nothing followed",
+    "seconds_p99": "99 of 100 took no longer than this, seconds; null where nothing followed",
     "seconds_since_attempt": "Seconds from the start of the same customer's attempt before this contact, any topic, to this start; null where there is none and for unknown customers",
     "seconds_since_attempt_same_topic": "The same among attempts with the same topic; having no topic counts as a topic of its own",
     "seconds_since_previous": "Seconds from the start of the same customer's contact before this one, any topic, to this start; 0 for equal starts; null for the first and for unknown customers",
@@ -234,10 +244,12 @@ COLUMNS: dict[str, str] = {
 PARAMETERS: dict[str, tuple[str, str]] = {
     "by": ("'day'", "day, week, month, hour (of the day), weekday (1 is Monday), channel, queue, topic, agent or all"),
     "every_days": ("7", "how long a period is, days of 24 hours, at least 1"),
+    "from_kind": ("'contact.queued'", "the kind of touchpoint that times are taken from"),
     "since": ("'2026-01-01'", "from when on, inclusive, UTC"),
     "short_abandon_ms": ("5000", "who gives up in the queue within so many milliseconds is not counted as abandoned"),
     "under_ms": ("10000", "handle times below so many milliseconds are short"),
     "steps": ("['page.viewed', 'order.placed']", "kinds of touchpoints in order, at least one"),
+    "to_kind": ("'contact.answered'", "the kind of touchpoint that times are taken to"),
     "until": ("'2026-02-01'", "until when, exclusive, UTC"),
     "what": ("'channel'", "what the steps are: channel or kind"),
     "within_ms": ("20000", "an answer within so many milliseconds is in time"),
@@ -258,6 +270,7 @@ OWN: dict[str, dict[str, str]] = {
     },
     "volvere.paths": {"journeys": "Journeys that take the edge", "step": "Number of the edge in the journey, 1 to 20"},
     "volvere.retention": {"customers": "Those of the cohort who did something of their own will in the period"},
+    "volvere.step_times": {"channel": "Channel of the touchpoint of from_kind"},
     "volvere.short_contacts": {"handle_mean_ms": "Mean handle time of both, milliseconds"},
     "volvere.contacts": {
         "agent_id": "Latest known agent of the contact",

@@ -118,3 +118,31 @@ FROM (
 )
 ARRAY JOIN range(toUInt64(greatest(last_period - cohort_period + 1, 0))) AS period
 GROUP BY cohort_period, period;
+
+-- What follows a touchpoint of from_kind is the customer's next of the two kinds, if that is of to_kind. Where both are one kind, these are
+-- the times between two of it. Means are of whole microseconds, so that they do not depend on the order of adding.
+CREATE OR REPLACE VIEW volvere.step_times AS
+WITH ifNull(next_kind = {to_kind:String}, false) AS followed
+SELECT
+    channel,
+    count() AS beginnings,
+    countIf(NOT followed) AS not_followed,
+    sumIf(us, followed) / nullIf(countIf(followed), 0) / 1000000 AS seconds_mean,
+    quantileExactIfOrNull(0.5)(us, followed) / 1000000 AS seconds_p50,
+    quantileExactIfOrNull(0.9)(us, followed) / 1000000 AS seconds_p90,
+    quantileExactIfOrNull(0.99)(us, followed) / 1000000 AS seconds_p99
+FROM (
+    SELECT
+        channel, kind, occurred_at,
+        leadInFrame(toNullable(kind::String)) OVER next AS next_kind,
+        dateDiff('microsecond', occurred_at, leadInFrame(occurred_at) OVER next) AS us
+    FROM volvere.touchpoints
+    WHERE customer_id IS NOT NULL AND kind IN ({from_kind:String}, {to_kind:String})
+      AND occurred_at >= {since:DateTime64(6, 'UTC')}
+      AND (SELECT throwIf(
+            {since:DateTime64(6, 'UTC')} >= {until:DateTime64(6, 'UTC')}, 'since: expected a time before until')) = 0
+    WINDOW next AS (
+        PARTITION BY subject ORDER BY occurred_at, source, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+)
+WHERE kind = {from_kind:String} AND occurred_at < {until:DateTime64(6, 'UTC')}
+GROUP BY channel;

@@ -398,6 +398,61 @@ def test_only_what_customers_do_themselves_makes_a_cohort(table: Table) -> None:
         assert row["customers"] == len(doings)
 
 
+# Step times
+
+
+def timed(customers: Lives, first: str, then: str, since: int, until: int) -> dict[str, Row]:
+    """volvere.step_times in plain words, by channel."""
+    found: dict[str, list[int | None]] = defaultdict(list)
+    for points in customers.values():
+        for i, p in enumerate(points):
+            if p.kind == first and since <= at(p) < until:
+                later = next((q for q in points[i + 1 :] if q.kind in (first, then)), None)
+                found[p.channel].append(at(later) - at(p) if later is not None and later.kind == then else None)
+    out = {}
+    for channel, spans_of in found.items():
+        took = [s for s in spans_of if s is not None]
+        out[channel] = {
+            "channel": channel,
+            "beginnings": len(spans_of),
+            "not_followed": spans_of.count(None),
+            "seconds_mean": sum(took) / len(took) / SECOND if took else None,
+            **{f"seconds_p{n}": _seconds(took, n / 100) for n in (50, 90, 99)},
+        }
+    return out
+
+
+def step_times(table: Table, first: str, then: str, since: int, until: int) -> dict[str, Row]:
+    """volvere.step_times, by channel."""
+    sql = f"SELECT * FROM volvere.step_times(from_kind = '{first}', to_kind = '{then}', {when(since, until)})"
+    return {row["channel"]: row for row in ask(table.client, sql)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_step_times_of_few_who_do_much(table: Table, seed: int) -> None:
+    """Followed at once and late, by another beginning first, by nothing; from a kind to itself."""
+    past = few(seed, [A, B, "odd.kind"])
+    followed = set()
+    for stage in past.stored(table):
+        for first, then in ((A, B), (B, A), (A, A), (A, "never.seen"), ("never.seen", A)):
+            for since, until in spans(past):
+                wanted = timed(past.customers, first, then, since, until)
+                assert step_times(table, first, then, since, until) == wanted, (stage, first, then)
+                followed |= {row["not_followed"] < row["beginnings"] for row in wanted.values()}
+    assert followed == {True, False}
+
+
+def test_step_times_of_a_company(table: Table) -> None:
+    """How long until somebody answers, and an order is delivered."""
+    past = company()
+    for stage in past.stored(table):
+        for first, then in (("contact.queued", "contact.answered"), ("order.placed", "order.delivered")):
+            for since, until in spans(past):
+                wanted = timed(past.customers, first, then, since, until)
+                assert step_times(table, first, then, since, until) == wanted, stage
+                assert any(row["seconds_p50"] for row in wanted.values())
+
+
 # What an analyst gets wrong
 
 WRONG = [
@@ -413,6 +468,10 @@ WRONG = [
     ("funnel(steps = ['a'], since = '2026-01-01', until = '2026-02-01')", "missing: within_s"),
     ("retention(every_days = 0, since = '2026-01-01', until = '2026-02-01')", "every_days: expected at least 1"),
     ("retention(every_days = 7, since = '2026-02-01', until = '2026-01-01')", "since: expected a time before until"),
+    (
+        "step_times(from_kind = 'a', to_kind = 'b', since = '2026-02-01', until = '2026-01-01')",
+        "since: expected a time before",
+    ),
     ("paths(what = 'queue', since = '2026-01-01', until = '2026-02-01')", "what: expected channel or kind"),
     ("paths(what = 'kind', since = '2026-02-01', until = '2026-01-01')", "since: expected a time before until"),
 ]
@@ -433,5 +492,5 @@ def test_nothing_is_no_nought(table: Table) -> None:
     """An empty store answers; a share of nothing and a time of nobody are null."""
     found = funnel(table, [A, B], BEGIN, BEGIN + DAY, MINUTE)
     assert [list(row.values()) for row in found] == [[1, A, 0, None, None, None], [2, B, 0, None, None, None]]
-    assert paths(table, "kind", BEGIN, BEGIN + DAY) == {}
+    assert paths(table, "kind", BEGIN, BEGIN + DAY) == {} == step_times(table, A, B, BEGIN, BEGIN + DAY)
     assert retention(table, DAY, BEGIN, BEGIN + DAY) == []
