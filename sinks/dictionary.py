@@ -7,6 +7,11 @@ means the same everywhere is described once; what differs in one table or view i
 from __future__ import annotations
 
 OBJECTS: dict[str, str] = {
+    "volvere.funnel": "One row for each of the steps, kinds of touchpoints in order: how many known customers reached it. From each touchpoint of the first step in [since, until) runs the earliest chain of the later ones, strictly in order of (occurred_at, source, event_id), all within within_s of the first; a customer counts by the longest chain, of equally long ones the earliest.",
+    "volvere.paths": "Journeys that started in [since, until) as edges of a Sankey diagram: one row for each step (1 to 20) and change from one channel or kind of touchpoint to the next. Equal neighbours count once; what comes to a step goes on from it, or to (end). A journey's touchpoints are its subject's from its start to its end, but for those that name another journey.",
+    "volvere.retention": "Cohorts of known customers by the period, every_days times 24 hours from since on, in which they first did something of their own will (a message, click, order, answer, cancellation, ..., by no machine, or an attempt), and who did so in each period after it. One row for each cohort and period; periods begin before until, and not after volvere.clock.known_until.",
+    "volvere.step_times": "How long it takes from one kind of touchpoint to another, by channel of the first: from each touchpoint of from_kind of a known customer in [since, until) to the customer's next of to_kind, if that comes before the next of from_kind. Where both are one kind, the time to the next of it.",
+    "volvere_store.own_touchpoints": "When known customers did something of their own will: kinds that only customers do, and attempts.",
     "volvere.touchpoints": (
         "One row for each thing that happened between a customer and the company: its newest version, "
         "without cancelled ones."
@@ -91,6 +96,7 @@ COLUMNS: dict[str, str] = {
     "attributes": "Further fields as they were sent, as text",
     "attrition_a_year": "Agent attrition: leavers over the mean of both headcounts, a year of 365.25 days; null where nobody was there",
     "automatic": "True when a machine sent it: no reply, no answer",
+    "beginnings": "Touchpoints of from_kind of known customers",
     "bought_again": "Those of bought_before who also bought in [since, until)",
     "bought_before": "Customers who bought in the period before, as long as [since, until), in `currency`",
     "buyers": "Customers who bought in [since, until), in `currency`",
@@ -101,7 +107,10 @@ COLUMNS: dict[str, str] = {
     "ces": "CES: mean of the scores on ces7, 1 to 7; null where there are none",
     "ces_of": "Scores on ces7 within 1 to 7",
     "channel": "voice, chat, sms, email, social, web, store, ...",
+    "cohort": "Where the period begins in which the cohort first did something of their own will, UTC",
+    "cohort_customers": "Known customers in the cohort",
     "complaints": "Complaints filed",
+    "complete": "True when the period has ended by volvere.clock.known_until; else the share may still rise",
     "contact_id": "The call, conversation or case, prefixed with its system's name; null when none was given",
     "contacts": "Number of contacts that begin in the journey",
     "contacts_folded_at": "When contacts were folded last, UTC; null before the first time. What came since is folded when asked for",
@@ -138,6 +147,7 @@ COLUMNS: dict[str, str] = {
     "followed_up_in_time": "True when it was followed up within 48 h",
     "friction_id": "Stable id: from the kind and the one contact or touchpoint without which there would be no friction",
     "frictions": "Number of frictions anchored in the journey, shadow ones not counted",
+    "from": "Where the edge begins: a channel or a kind of touchpoint",
     "generation": "Which building of the state from the touchpoints found it; a rebuild raises it",
     "group_open": "Open live frictions under the same dedupkey when this was said",
     "groupkey": "One storm: kind and queue or release, without the customer",
@@ -152,6 +162,7 @@ COLUMNS: dict[str, str] = {
     "issue_fcr": "First-contact resolution by issue, a chain of attempts on one topic, each within the window of the one before: of issues whose first attempt was answered the share that had no other; final ones; null where there are none",
     "issue_fcr_of": "Issues that issue_fcr is a share of",
     "journey_id": "The journey",
+    "journeys": "Number of journeys",
     "kind": "What it is, such as contact.started",
     "known_until": "The newest thing that happened and has come in, UTC; null in an empty store",
     "last_at": "Time of the newest touchpoint, UTC",
@@ -166,6 +177,7 @@ COLUMNS: dict[str, str] = {
     "mode": "live, or shadow (recorded, never notified)",
     "name": "File name of the migration",
     "newest_arrival": "When the newest touchpoint arrived in Kafka, UTC; null in an empty store",
+    "not_followed": "Those of beginnings that were not followed, or not yet",
     "nps": "NPS: percentage of 9 and 10 less that of 0 to 6 among the scores on nps, -100 to 100; null where there are none",
     "nps_of": "Scores on nps within 0 to 10",
     "observed_also": "The same value in other windows: window such as 14d -> value",
@@ -181,6 +193,7 @@ COLUMNS: dict[str, str] = {
     "other_return_rate": "other_followed over other_contacts; null where there are none",
     "outcome": "ok, fail, resolved, unresolved, denied or escalated; null when unknown",
     "path": "Channels in order, equal neighbours once; the first 20",
+    "period": "Number of the period since the cohort's own, which is 0",
     "previous_contact_at": "Start of the same customer's contact before this one, any topic or channel, UTC; null for the first and for unknown customers",
     "product": "The product",
     "provisional": "True while time alone can still change the friction, see final_at",
@@ -216,6 +229,10 @@ COLUMNS: dict[str, str] = {
     "scale": "Scale of `score`: nps, csat5, ces7, ...",
     "score": "The score that the customer gave, on `scale`; null when none",
     "scored_better_at": "First score above its scale's limit within 90 d after, and after the follow-up where there was one, UTC; null where there is none",
+    "seconds_mean": "Mean of the seconds to what followed; null where nothing did",
+    "seconds_p50": "Half took no longer than this, seconds; null where nothing followed",
+    "seconds_p90": "Nine of ten took no longer than this, seconds; null where nothing followed",
+    "seconds_p99": "99 of 100 took no longer than this, seconds; null where nothing followed",
     "seconds_since_attempt": "Seconds from the start of the same customer's attempt before this contact, any topic, to this start; null where there is none and for unknown customers",
     "seconds_since_attempt_same_topic": "The same among attempts with the same topic; having no topic counts as a topic of its own",
     "seconds_since_previous": "Seconds from the start of the same customer's contact before this one, any topic, to this start; 0 for equal starts; null for the first and for unknown customers",
@@ -227,6 +244,9 @@ COLUMNS: dict[str, str] = {
     "service_level_abandons_negative": "Answered in time, over offered; who abandoned counts as missed (Cisco: abandoned calls count negatively)",
     "service_level_abandons_positive": "Answered or abandoned in time, over offered (Cisco: abandoned calls count positively)",
     "severity": "info, warning, error or critical",
+    "share": "customers over cohort_customers",
+    "share_of_first": "customers, over those of the first step; null where there are none",
+    "share_of_previous": "customers, over those of the step before; null for the first and where there are none",
     "short_abandons": "Contacts abandoned in the queue within short_abandon_ms",
     "short_contacts": "Answered contacts of known customers with a handle time below under_ms",
     "short_followed": "Those of short_contacts that were followed",
@@ -237,6 +257,7 @@ COLUMNS: dict[str, str] = {
     "speed_of_answer_ms": "Mean wait of those who were answered, milliseconds; null where none is known",
     "started_at": "When it began, UTC",
     "state": "open or resolved",
+    "step": "Number of the step, from 1",
     "subject": "Whom it is about: the customer_id; where unknown ~contact/ and the contact_id; else ~touchpoint/, source and event_id",
     "summary": "One line that a person can read",
     "suppressed": "True when it was recorded without notifying anybody",
@@ -244,6 +265,7 @@ COLUMNS: dict[str, str] = {
     "threshold_value": "The limit that was crossed, in threshold_unit; null where there is none",
     "threshold_window": "The window that the limit applies to, such as 7d; null where there is none",
     "times_as_often": "short_return_rate over other_return_rate; null where either is missing or nobody of the others returned",
+    "to": "Where the edge leads: a channel or a kind of touchpoint, or (end) where the journey has ended or not gone on",
     "topic": "What it was about; null when not known",
     "touchpoints": "Number of touchpoints in it",
     "transferred": "Contacts with at least one transfer",
@@ -267,6 +289,11 @@ COLUMNS: dict[str, str] = {
 }
 
 PARAMETERS: dict[str, tuple[str, str]] = {
+    "every_days": ("7", "how long a period is, days of 24 hours, at least 1"),
+    "from_kind": ("'contact.queued'", "the kind of touchpoint that times are taken from"),
+    "steps": ("['page.viewed', 'order.placed']", "kinds of touchpoints in order, at least one"),
+    "to_kind": ("'contact.answered'", "the kind of touchpoint that times are taken to"),
+    "what": ("'channel'", "what the steps are: channel or kind"),
     "currency": ("'EUR'", "the one currency that is counted, ISO 4217"),
     "discount": ("0.02", "discount a period, more than 0"),
     "margin": ("0.4", "share of the revenue that is margin"),
@@ -278,11 +305,19 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "until": ("'2026-02-01'", "until when, exclusive, UTC"),
     "within_ms": ("20000", "an answer within so many milliseconds is in time"),
     "zone": ("'Europe/Madrid'", "whose days and hours `by` means, a name of the time zone database such as UTC"),
-    "within_s": ("3600", "followed means: by an attempt that started so many seconds after the start at most"),
+    "within_s": ("3600", "seconds from a start in which what follows must have begun; exactly then is in time"),
 }
 """What a parametrised view takes: an example, and what it means. All of a view's parameters must be given."""
 
 OWN: dict[str, dict[str, str]] = {
+    "volvere.funnel": {
+        "customers": "Known customers who reached the step, each once",
+        "kind": "The step's kind of touchpoint",
+        "seconds_p50": "Median of the seconds from the step before, of those who made it; null for the first and where nobody did",
+    },
+    "volvere.paths": {"journeys": "Journeys that take the edge", "step": "Number of the edge in the journey, 1 to 20"},
+    "volvere.retention": {"customers": "Those of the cohort who did something of their own will in the period"},
+    "volvere.step_times": {"channel": "Channel of the touchpoint of from_kind"},
     "volvere.assets": {"customer_id": "Latest known customer who had it", "product": "Latest known product"},
     "volvere.came_back": {
         "came_back": "Those of customers who came back: an attempt on another topic than the friction's, a visit, an order, a purchase, a renewal, a referral",
