@@ -38,8 +38,12 @@ OBJECTS: dict[str, str] = {
         "One row for each difficulty that a customer met, as last said; retracted ones are not shown. "
         "Only the newest generation of a subject. Count mode = 'live' for what was notified, 'shadow' is on trial."
     ),
+    "volvere.operations": (
+        "One row for each thing that happened on the company's own side (channels closed and opened, releases deployed, agents "
+        "hired, trained, surveyed, gone): its newest version, without cancelled ones."
+    ),
     "volvere_store.touchpoints": "Touchpoints as they came, all versions until merged; read volvere.touchpoints.",
-    "volvere_store.operations": "Company-side events (channels, releases, agents) as they came, until merged.",
+    "volvere_store.operations": "Company-side events (channels, releases, agents) as they came, until merged; read volvere.operations.",
     "volvere_store.journeys": "Journey snapshots as they came, until merged; read volvere.journeys.",
     "volvere_store.frictions": "Friction events as they came, until merged; read volvere.frictions.",
     "volvere_store.contacts": "Contacts as they were folded last; read volvere.contacts, which folds what has changed since.",
@@ -216,6 +220,13 @@ PARAMETERS: dict[str, tuple[str, str]] = {
 """What a parametrised view takes: an example, and what it means. All of a view's parameters must be given."""
 
 OWN: dict[str, dict[str, str]] = {
+    "volvere.operations": {
+        "agent_id": "The agent that it was about; null when about none",
+        "channel": "The channel that it was about; internal where it was about none",
+        "kind": "What it is: channel.closed, release.deployed, agent.surveyed, ...",
+        "release": "The software release that was deployed; null when it was about none",
+        "score": "The score that the agent gave, on `scale`; null when none",
+    },
     "volvere.contact_metrics": {
         "contacts": "Contacts, whichever",
         "transfers": "Number of transfers",
