@@ -42,6 +42,23 @@ OBJECTS: dict[str, str] = {
         "One row for each thing that happened on the company's own side (channels closed and opened, releases deployed, agents "
         "hired, trained, surveyed, gone): its newest version, without cancelled ones."
     ),
+    "volvere.channels": "One row for each channel that a touchpoint, a contact, a live friction or a closing or opening names.",
+    "volvere.queues": "One row for each queue that a touchpoint, a live friction or an operation names.",
+    "volvere.topics": "One row for each topic that a touchpoint, a live friction or an operation names.",
+    "volvere.agents": (
+        "One row for each agent that a touchpoint, a live friction or an operation names; their name is not known here. Read handle "
+        "times beside volvere.returns: what is cut short comes back."
+    ),
+    "volvere.releases": (
+        "One row for each release that a touchpoint, a live friction or a deployment names, and the whole company in the 14 days "
+        "before and after it was deployed."
+    ),
+    "volvere.data_quality": (
+        "One row for each source of touchpoints: what it leaves out, and how late it tells. All but `cancelled` counts the newest "
+        "version of touchpoints that are not cancelled."
+    ),
+    "volvere_store.entities": "Counts and times of what `of` names, by its name; read volvere.channels, volvere.queues, ...",
+    "volvere_store.kinds": "The kinds of touchpoints that are known.",
     "volvere_store.touchpoints": "Touchpoints as they came, all versions until merged; read volvere.touchpoints.",
     "volvere_store.operations": "Company-side events (channels, releases, agents) as they came, until merged; read volvere.operations.",
     "volvere_store.journeys": "Journey snapshots as they came, until merged; read volvere.journeys.",
@@ -63,6 +80,7 @@ COLUMNS: dict[str, str] = {
     "abandoned_in_queue": "Contacts abandoned in the queue, short abandons among them",
     "abandoned_in_time": "Contacts abandoned in the queue within within_ms and never answered",
     "abandonment_rate": "Abandoned in the queue, over queued; short abandons are in neither; null where nothing remains",
+    "after_passed": "True when the 14 days after the deployment have passed on volvere.clock",
     "agent_id": "The agent",
     "alias": "The subject as it was when the record was sent; stays when identities are joined",
     "amount": "Money, exact decimal, in `currency`",
@@ -80,14 +98,20 @@ COLUMNS: dict[str, str] = {
     "came_back": "True when the journey begins of the customer's own will, 1 to 90 days after a friction in an earlier journey",
     "cancelled": "True when the event was withdrawn",
     "channel": "voice, chat, sms, email, social, web, store, ...",
+    "closed_at": "Last channel.closed that names it, UTC; null when there is none",
     "contact_id": "The call, conversation or case, prefixed with its system's name; null when none was given",
     "contacts": "Number of contacts that begin in the journey",
+    "contacts_after": "Contacts of the whole company that started in the 14 days from deployed_at on; null when it was not deployed",
+    "contacts_before": "Contacts of the whole company that started in the 14 days before deployed_at; null when it was not deployed",
     "contacts_folded_at": "When contacts were folded last, UTC; null before the first time. What came since is folded when asked for",
     "corrected": "True when late evidence changed what an earlier revision said",
     "currency": "Currency of `amount`, ISO 4217",
     "customer_id": "The customer; null when unknown",
     "customers": "Known customers, each once",
     "dedupkey": "One incident: kind and a hash of subject and stable cause; never an event, count or time",
+    "delay_p50_s": "Half of its touchpoints arrived in Kafka no later than so many seconds after they happened; null when all are cancelled",
+    "delay_p99_s": "99 of 100 of its touchpoints arrived in Kafka no later than so many seconds after they happened; null when all are cancelled",
+    "deployed_at": "First release.deployed of it, UTC; null when there is none",
     "detected_at": "When this revision was detected, UTC",
     "digest": "Digest of the migration's text",
     "direction": "inbound or outbound; null is inbound",
@@ -97,15 +121,22 @@ COLUMNS: dict[str, str] = {
     "ended_by": "Who ended it: customer, agent, network or system; null when unknown",
     "event_id": "Id of the event, unique within its source",
     "evidence": "Up to 20 touchpoints that prove the friction: source, event_id, occurred_at (UTC) and the role of each",
+    "family": "What it is about: contact, message, case, process, ..., operations",
     "fcr": "First-contact resolution: of inbound, answered attempts of known customers the share without a further attempt of the customer on the topic within the window; final ones; null where there are none (SQM, ICMI)",
     "fcr_of": "Contacts that fcr is a share of",
     "fcr_provisional": "The same of contacts whose window has not passed: what it would be if nobody came any more",
     "fcr_provisional_of": "Contacts that fcr_provisional is a share of",
     "final_at": "From here on time alone cannot change the friction, UTC",
+    "first_at": "First touchpoint that names it, UTC; null when there is none",
     "first_channel": "Channel of the journey's first touchpoint",
+    "first_contact_at": "Start of the first of its contacts, UTC; null when there is none",
     "folded_at": "When the contacts were folded, UTC",
     "friction_id": "Stable id: from the kind and the one contact or touchpoint without which there would be no friction",
     "frictions": "Number of frictions anchored in the journey, shadow ones not counted",
+    "frictions_after": "Live frictions of the whole company that opened in the 14 days from deployed_at on; null when it was not deployed",
+    "frictions_before": "Live frictions of the whole company that opened in the 14 days before deployed_at; null when it was not deployed",
+    "frictions_per_1000_after": "frictions_after for each 1,000 of contacts_after; null where there are none",
+    "frictions_per_1000_before": "frictions_before for each 1,000 of contacts_before; null where there are none",
     "generation": "Which building of the state from the touchpoints found it; a rebuild raises it",
     "group_open": "Open live frictions under the same dedupkey when this was said",
     "groupkey": "One storm: kind and queue or release, without the customer",
@@ -114,13 +145,17 @@ COLUMNS: dict[str, str] = {
     "handle_p50_ms": "Half of the known handle times are no longer than this, milliseconds; null where none is known",
     "handle_p90_ms": "Nine of ten known handle times are no longer than this, milliseconds; null where none is known",
     "handle_p95_ms": "95 of 100 known handle times are no longer than this, milliseconds; null where none is known",
+    "hired_at": "Last agent.hired, UTC; null when there is none",
     "hold_ms": "Time on hold, milliseconds; null when unknown",
     "issue_fcr": "First-contact resolution by issue, a chain of attempts on one topic, each within the window of the one before: of issues whose first attempt was answered the share that had no other; final ones; null where there are none",
     "issue_fcr_of": "Issues that issue_fcr is a share of",
     "journey_id": "The journey",
     "kind": "What it is, such as contact.started",
     "known_until": "The newest thing that happened and has come in, UTC; null in an empty store",
+    "last_at": "Last touchpoint that names it, UTC; null when there is none",
     "last_channel": "Channel of the journey's newest touchpoint",
+    "last_contact_at": "Start of the last of its contacts, UTC; null when there is none",
+    "left_at": "Last agent.left, UTC; null when there is none",
     "merged_into": "The journey that took this one in, when merged",
     "mode": "live, or shadow (recorded, never notified)",
     "name": "File name of the migration",
@@ -183,20 +218,28 @@ COLUMNS: dict[str, str] = {
     "subject": "Whom it is about: the customer_id; where unknown ~contact/ and the contact_id; else ~touchpoint/, source and event_id",
     "summary": "One line that a person can read",
     "suppressed": "True when it was recorded without notifying anybody",
+    "survey_scale": "Scale of survey_score; null when not said",
+    "survey_score": "Score of the last agent.surveyed that has one, on survey_scale; null when there is none",
+    "surveyed_at": "When survey_score was given, UTC; null when there is none",
     "threshold_unit": "Unit of threshold_value",
     "threshold_value": "The limit that was crossed, in threshold_unit; null where there is none",
     "threshold_window": "The window that the limit applies to, such as 7d; null where there is none",
     "times_as_often": "short_return_rate over other_return_rate; null where either is missing or nobody of the others returned",
     "topic": "What it was about; null when not known",
     "touchpoints": "Number of touchpoints in it",
+    "trained_at": "Last agent.trained, UTC; null when there is none",
     "transferred": "Contacts with at least one transfer",
     "transfers": "Number of transfers (contact.transferred)",
+    "unknown_kinds": "Touchpoints of a kind that is not in volvere_store.kinds: stored, and read by no detector",
     "value": "What is counted here, by the parameter `by`: 2026-01-31, a queue, ...; null where a contact has none",
     "version": "Version of the event as its source counts it; the newest is shown",
     "wait_ms": "Time in queue before the answer or the giving up, milliseconds; null when unknown",
     "wait_p50_ms": "Half of those answered waited no longer than this, milliseconds; null where no wait is known",
     "wait_p90_ms": "Nine of ten of those answered waited no longer than this, milliseconds; null where no wait is known",
     "within_s": "The window, seconds: 3,600, 86,400, 604,800 or 2,592,000",
+    "without_contact": "Touchpoints of a kind contact.* without a contact_id: each is a contact of its own",
+    "without_customer": "Touchpoints of unknown customers",
+    "without_topic": "Touchpoints that do not say what it was about",
     "x": "Horizontal position of a click, pixels",
     "y": "Vertical position of a click, pixels",
     "_deleted": "1: the newest row says that there is no such thing (retracted, or merged away)",
@@ -210,6 +253,7 @@ COLUMNS: dict[str, str] = {
 PARAMETERS: dict[str, tuple[str, str]] = {
     "by": ("'day'", "day, week, month, hour (of the day), weekday (1 is Monday), channel, queue, topic, agent or all"),
     "since": ("'2026-01-01'", "from when on, inclusive, UTC"),
+    "of": ("'queue'", "channel, queue, topic, agent or release"),
     "short_abandon_ms": ("5000", "who gives up in the queue within so many milliseconds is not counted as abandoned"),
     "under_ms": ("10000", "handle times below so many milliseconds are short"),
     "until": ("'2026-02-01'", "until when, exclusive, UTC"),
@@ -266,11 +310,36 @@ OWN: dict[str, dict[str, str]] = {
         "reason": "Why it resolved: answered, superseded, expired, rule_changed, ...; null while open",
         "resolved_at": "When the friction was resolved, UTC; null while open",
     },
+    "volvere.releases": {
+        "release": "The software release",
+    },
+    "volvere.data_quality": {
+        "cancelled": "Cancelled touchpoints",
+        "first_at": "First thing that it reported, UTC; null when all are cancelled",
+        "last_at": "Last thing that it reported, UTC; null when all are cancelled",
+        "touchpoints": "Touchpoints, cancelled ones not counted",
+    },
     "volvere_store.generations": {"generation": "Its newest generation once merged"},
     "volvere_store.migrations": {"version": "Number of the migration"},
 }
 OWN["volvere_store.journeys"] = OWN["volvere.journeys"] | {"state": "active, or merged into another (see merged_into)"}
 OWN["volvere_store.frictions"] = OWN["volvere.frictions"] | {"state": "open, resolved or retracted"}
+
+_ENTITY = {
+    "abandoned": "Those of its contacts that the customer gave up before an answer",
+    "answered": "Those of its contacts that were answered",
+    "attempts": "Those of its contacts that are attempts: inbound, begun by contact.* or message.received",
+    "contacts": "Contacts whose latest known one it is",
+    "frictions": "Live frictions that name it",
+    "touchpoints": "Touchpoints that name it",
+}
+_DOOR = {"opened_at": "Last channel.opened that names it, UTC; null when there is none"}
+OWN["volvere.channels"] = _ENTITY | _DOOR | {"channel": "The channel", "contacts": "Contacts that started on it"}
+OWN["volvere.queues"] = _ENTITY | _DOOR
+OWN["volvere.topics"] = _ENTITY | {"topic": "The topic"}
+OWN["volvere.agents"] = _ENTITY
+OWN["volvere.releases"] |= {name: _ENTITY[name] for name in ("frictions", "touchpoints")}
+OWN["volvere_store.entities"] = _ENTITY | _DOOR | {"value": "The name of the channel, queue, topic, agent or release"}
 
 
 def of_object(name: str) -> str:
