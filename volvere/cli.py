@@ -147,7 +147,8 @@ def send(
 ) -> None:
     """Send a file's touchpoints to Kafka, each to the partition that owns its customer.
 
-    What is no touchpoint is sent, too: `track` puts it into the dead letters, with the reason.
+    What only the company does, such as release.deployed without a customer, goes to the topic `operations`. What is
+    no touchpoint is sent, too: `track` puts it into the dead letters, with the reason.
 
     `volvere send touchpoints.jsonl --kafka localhost:9092` · `zcat old.gz | volvere send -`
     """
@@ -620,7 +621,7 @@ def dlq_replay(
     again: Annotated[bool, typer.Option("--again", help="also those that were dealt with before")] = False,
     kafka: Kafka = None,
 ) -> None:
-    """Send what can be read now back to `touchpoints`: after an upgrade, or when what was ahead of its time has happened.
+    """Send what can be read now back to its topic: after an upgrade, or when what was ahead of its time has happened.
 
     What still cannot be read is left, and said. Each letter is dealt with once, unless --again is given: give it after
     an upgrade. To send one twice does no harm.

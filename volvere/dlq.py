@@ -22,8 +22,9 @@ from kafka.structs import OffsetAndMetadata
 
 from schemas.decode import decode
 from schemas.errors import Unacceptable
+from schemas.kinds import is_operation
 from schemas.times import format_time
-from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
+from schemas.topics import DEAD_LETTERS, OPERATIONS, TOUCHPOINTS, partition_of
 from schemas.touchpoint import subject_of
 from volvere.reading import records
 from volvere.settings import Settings
@@ -92,7 +93,7 @@ async def show(settings: Settings, at: Broker, reason: str | None, limit: int) -
 
 
 async def replay(settings: Settings, at: Broker, reason: str | None, *, again: bool, dry_run: bool) -> Replayed:
-    """Send what can be read now to the partition of its owner, from where this ended last time.
+    """Send what can be read now to its topic, to the partition of its owner, from where this ended last time.
 
     again: from the beginning. dry_run: send nothing, remember nothing. Raises BrokerProblem, Transient.
     """
@@ -107,15 +108,14 @@ async def replay(settings: Settings, at: Broker, reason: str | None, *, again: b
         await producer.stop()
         raise await not_started(at.bootstrap, at.access, e) from None
     try:
-        source, waiting = settings.topic_prefix + TOUCHPOINTS.name, list[asyncio.Future[object]]()
-        partitions = len(await producer.partitions_for(source))
+        partitions, waiting = dict[str, int](), list[asyncio.Future[object]]()
         async for letter in _letters(settings, at, {n: mark.offset for n, mark in known.items()}):
             reached[letter.partition] = letter.offset + 1
             mark = known.get(letter.partition, _Mark())
             if reason not in (None, letter.reason) or letter.offset < mark.reasons.get(letter.reason, 0):
                 continue
             try:
-                subject = _subject(letter)
+                name, subject = _address(letter)
             except Unacceptable as e:
                 done.left[letter.reason] += 1
                 if len(done.problems) < NAMED:
@@ -123,8 +123,11 @@ async def replay(settings: Settings, at: Broker, reason: str | None, *, again: b
                 continue
             done.sent[letter.reason] += 1
             if not dry_run:
-                key, owner = subject.encode(), partition_of(subject, partitions)
-                sent = await producer.send(source, letter.value, key=key, partition=owner, headers=list(letter.headers))
+                where = settings.topic_prefix + name
+                if where not in partitions:
+                    partitions[where] = len(await producer.partitions_for(where))
+                key, owner = subject.encode(), partition_of(subject, partitions[where])
+                sent = await producer.send(where, letter.value, key=key, partition=owner, headers=list(letter.headers))
                 waiting.append(sent)
             if len(waiting) >= AT_ONCE:
                 await asyncio.gather(*waiting)
@@ -158,13 +161,14 @@ async def _letters(settings: Settings, at: Broker, since: Mapping[int, int] | No
         )
 
 
-def _subject(letter: Letter) -> str:
-    """Whom the record is about. Raises Unacceptable where it still cannot be read."""
+def _address(letter: Letter) -> tuple[str, str]:
+    """The record's topic, and whom it is about. Raises Unacceptable where it still cannot be read."""
     if letter.truncated:
         kept = f"only the first {len(letter.value):,} of {letter.truncated:,} bytes were kept; ask its sender for it"
         raise Unacceptable("too_large", kept)
     t = decode(letter.value, wall(), letter.headers)
-    return subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
+    topic = OPERATIONS if is_operation(t) else TOUCHPOINTS
+    return topic.name, subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class FileProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record for the topic `touchpoints`. `subject`: for its key; None if the value does not tell."""
+    """A record for the topic `touchpoints` or `operations`. `subject`: for its key; None if the value does not tell."""
 
     line: int
     value: bytes
@@ -231,11 +231,15 @@ def _rows(label: str, lines: Iterator[Line], form: Format) -> Iterator[Item]:
         raise FileProblem(f"{label} is JSON, not CSV; read it with --format touchpoints")
     columns = [c.strip() for c in next(csv.reader([header]), [])]
     missing = [c for c in form.columns if c not in columns]
-    if missing or len(set(columns)) < len(columns):
+    unknown = [c for c in columns if form.optional is not None and c not in form.columns + form.optional]
+    if missing or unknown or len(set(columns)) < len(columns):
+        wrong = "a column is there twice"
+        if missing or unknown:
+            wrong = f"without {', '.join(missing)}" if missing else f"what is {', '.join(unknown)[:200]}?"
+        further = f", and any of {', '.join(form.optional)}" if form.optional else ""
         raise FileProblem(
-            f"{label}: line {first[0]} is not the header of this format: "
-            + (f"without {', '.join(missing)}; " if missing else "a column is there twice; ")
-            + f"expected the columns {', '.join(form.columns)}"
+            f"{label}: line {first[0]} is not the header of this format: {wrong}; "
+            f"expected the columns {', '.join(form.columns)}{further}"
         )
     return _each_row(lines, columns, form)
 

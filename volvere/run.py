@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from clickhouse_connect.driver import Client
 
 from schemas.errors import VolvereError
-from schemas.topics import TOUCHPOINTS
+from schemas.topics import OPERATIONS, TOUCHPOINTS
 from sinks.clickhouse import query
 from sinks.store import Store
 from streams.rules import Rules
@@ -81,14 +81,15 @@ async def run(
             try:
 
                 async def pause(fed: Fed) -> None:
-                    progress.fed = fed.records
+                    progress.fed = fed.records - fed.operations
                     await asyncio.sleep(pace)
 
                 every = 100 if pace else 5_000
                 fed = await feed(at.bootstrap, items, settings.topic_prefix, pause, every, access=at.access)
-                progress.fed, progress.feeding = fed.records, False
+                progress.fed, progress.feeding = fed.records - fed.operations, False
                 await _first(app.host.finish(fed.ends, fed.newest), storing)
                 wanted = {(settings.topic_prefix + TOUCHPOINTS.name, q): end for q, end in fed.ends.items()}
+                wanted |= {(settings.topic_prefix + OPERATIONS.name, q): end for q, end in fed.operations_ends.items()}
                 wanted |= {tp: end for tp, end in app.host.topics.ends.items() if tp[0] in app.host.stored_topics}
                 await _first(worker.drain(wanted), storing)
             finally:

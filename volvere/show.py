@@ -196,7 +196,7 @@ def letters_json(box: Box) -> dict[str, Any]:
 def replayed(done: Replayed, dry_run: bool) -> None:
     """What sending dead letters again did."""
     sent, left = done.sent.total(), done.left.total()
-    out.print(f"{sent:,} {'would be sent' if dry_run else 'sent'} to touchpoints, {left:,} left")
+    out.print(f"{sent:,} {'would be sent again' if dry_run else 'sent again'}, {left:,} left")
     for reason in sorted(done.sent.keys() | done.left.keys()):
         out.print(Text(f"  {reason}: {done.sent[reason]:,} sent, {done.left[reason]:,} left"), soft_wrap=True)
     for line in done.problems:

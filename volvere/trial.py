@@ -18,6 +18,7 @@ import msgspec
 
 from schemas.decode import decode
 from schemas.errors import Unacceptable
+from schemas.kinds import is_operation
 from schemas.times import parse_time
 from schemas.topics import partition_of
 from schemas.touchpoint import digest, subject_of
@@ -209,6 +210,9 @@ def _gather(
     value: bytes, arrived: int, both: tuple[Under, Under], told: Told, trial: Trial, counts: list[int], flush: int
 ) -> None:
     t = decode(value, arrived)
+    if is_operation(t):  # no rule reads them
+        trial.left_out["operations of the company's own"] += 1
+        return
     subject = subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
     known = told.get(subject)
     if known is None:

@@ -349,6 +349,7 @@ def test_every_published_example_is_stored(table: Table) -> None:
     """What the schemas promise to take, the tables take."""
     made = {
         "touchpoints": lambda value: rows.touchpoint(value, ARRIVED, (), tail("touchpoints")),
+        "operations": lambda value: rows.touchpoint(value, ARRIVED, (), tail("operations")),
         "journeys": lambda value: rows.journey(value, tail("journeys")),
         "frictions": lambda value: rows.friction(value, tail("frictions")),
     }

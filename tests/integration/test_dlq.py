@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.decode import decode
 from schemas.times import MINUTE, format_time
-from schemas.topics import DEAD_LETTERS, TOUCHPOINTS, partition_of
+from schemas.topics import DEAD_LETTERS, OPERATIONS, TOUCHPOINTS, partition_of
 from tests.command import volvere
 from tests.kafka import Record, read_topic
 from volvere.worker import wall
@@ -123,18 +123,28 @@ def test_what_can_be_read_now_is_sent_once(desk: Desk) -> None:
         (b'{"source": "pbx", "element": "', refused(5, "too_large", truncated="2000000")),
     )
     would, _ = desk.replay("--dry-run")
-    assert would == "4 would be sent to touchpoints, 2 left"
+    assert would == "4 would be sent again, 2 left"
     assert desk.touchpoints() == []
     sent, left = desk.replay()
-    assert sent == "4 sent to touchpoints, 2 left"
+    assert sent == "4 sent again, 2 left"
     assert "touchpoints/2/4: expected a JSON object" in left
     assert "touchpoints/2/5: only the first 30 of 2,000,000 bytes were kept" in left
     there = desk.touchpoints()
     assert sorted(r.value or b"" for r in there) == mended
     assert {partition_of((r.key or b"").decode(), PARTITIONS) == r.partition for r in there} == {True}
-    assert desk.replay()[0] == "0 sent to touchpoints, 0 left"
+    assert desk.replay()[0] == "0 sent again, 0 left"
     assert len(desk.touchpoints()) == 4
-    assert desk.replay("--again")[0] == "4 sent to touchpoints, 2 left"
+    assert desk.replay("--again")[0] == "4 sent again, 2 left"
+
+
+def test_an_operation_is_sent_where_it_belongs(desk: Desk) -> None:
+    """What only the company does has a topic of its own, also after it could not be read."""
+    hired = GOOD | {"customer_id": None, "kind": "agent.hired", "agent_id": "a-1"}
+    desk.letters((json.dumps(hired).encode(), refused(0, "future")), (json.dumps(GOOD).encode(), refused(1, "future")))
+    assert desk.replay()[0] == "2 sent again, 0 left"
+    (record,) = read_topic(desk.bootstrap, desk.prefix + OPERATIONS.name, quiet_ms=300)
+    assert json.loads(record.value or b"") == hired
+    assert [json.loads(r.value or b"") for r in desk.touchpoints()] == [GOOD]
 
 
 @pytest.mark.parametrize("desk", [pytest.param("apache", marks=pytest.mark.kafka)], indirect=True)
@@ -146,9 +156,9 @@ def test_one_reason_after_the_other(desk: Desk) -> None:
     values = [json.dumps(GOOD | {"event_id": str(n)}).encode() for n in range(6)]
     reasons = ["future", "missing_field", "future", "invalid_field", "future", "future"]
     desk.letters(*((value, refused(n, reason)) for n, (value, reason) in enumerate(zip(values, reasons, strict=True))))
-    assert desk.replay("--reason", "future")[0] == "4 sent to touchpoints, 0 left"
-    assert desk.replay("--reason", "future")[0] == "0 sent to touchpoints, 0 left"
-    assert desk.replay()[0] == "2 sent to touchpoints, 0 left"
+    assert desk.replay("--reason", "future")[0] == "4 sent again, 0 left"
+    assert desk.replay("--reason", "future")[0] == "0 sent again, 0 left"
+    assert desk.replay()[0] == "2 sent again, 0 left"
     assert sorted(r.value or b"" for r in desk.touchpoints()) == values
 
 

@@ -158,7 +158,7 @@ def test_a_wrong_row_names_the_column_and_what_was_expected(changes: dict[str, A
 
 def test_the_format_is_known_by_name() -> None:
     """The names on the command line stay."""
-    assert list(FORMATS) == ["touchpoints", "anonymous-bank"]
+    assert list(FORMATS) == ["touchpoints", "anonymous-bank", "operations-csv"]
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ import schemas
 from schemas import decode as decoding
 from schemas.decode import contract, decode
 from schemas.errors import REASONS, Unacceptable
+from schemas.kinds import OPERATIONS, is_operation
 from schemas.times import EARLIEST, LATEST, SECOND, format_time, parse_time
 from schemas.touchpoint import MAX_RECORD, MAX_TEXT, Normal, Touchpoint, digest, plain
 
 EXAMPLES = Path(schemas.__file__).parent / "examples"
-VALID = sorted((EXAMPLES / "valid" / "touchpoints").glob("*.json"))
+VALID = sorted(path for name in ("touchpoints", "operations") for path in (EXAMPLES / "valid" / name).glob("*.json"))
 INVALID = sorted((EXAMPLES / "invalid" / "touchpoints").glob("*.json"))
 ARRIVAL = parse_time("2026-03-10T00:00:00Z")
 MINIMAL: dict[str, Any] = json.loads((EXAMPLES / "valid" / "touchpoints" / "minimal.json").read_text("utf-8"))
@@ -61,6 +62,14 @@ def test_valid_examples_are_taken(path: Path) -> None:
     assert isinstance(_agree(value), Normal)
     again = decode(json.dumps(plain(touchpoint)).encode(), ARRIVAL)
     assert digest(again) == digest(touchpoint), "sent again in normal form it is the same touchpoint"
+
+
+def test_every_operation_has_an_example() -> None:
+    """What a company tells of its own side is shown, kind by kind, and the feed takes each for what it is."""
+    paths = [path for path in VALID if path.parent.name == "operations"]
+    found = [decode(path.read_bytes(), ARRIVAL) for path in paths]
+    assert all(map(is_operation, found))
+    assert sorted(t.kind for t in found) == sorted(OPERATIONS)
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)

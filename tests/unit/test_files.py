@@ -190,7 +190,11 @@ def test_bytes_that_are_no_text_refuse_one_row() -> None:
         (CALL.encode(), "anonymous-bank", "expected the columns vru_line, call_id"),
         (touchpoint().decode().encode("utf-16"), "touchpoints", "not text"),
         (b"PK\x03\x04\0\0", "anonymous-bank", "not text"),
-        (touchpoint(), "csv", "touchpoints, anonymous-bank"),
+        (touchpoint(), "csv", "touchpoints, anonymous-bank, operations-csv"),
+        (b"kind,occurred_at,agent_id", "touchpoints", "--format operations-csv"),
+        (b"kind,agent_id", "operations-csv", "without occurred_at; expected the columns kind, occurred_at, and any of"),
+        (b"kind,occurred_at,agent", "operations-csv", "what is agent?"),
+        (b"kind,occurred_at,kind", "operations-csv", "twice"),
     ],
 )
 def test_a_wrong_file_is_told_in_one_line(text: bytes, name: str, says: str) -> None:

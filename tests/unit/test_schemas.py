@@ -18,7 +18,8 @@ from streams import events
 EXAMPLES = Path(registry.__file__).parent / "examples"
 PLAIN = [
     path
-    for path in sorted((EXAMPLES / "valid" / "touchpoints").glob("*.json"))
+    for name in ("touchpoints", "operations")
+    for path in sorted((EXAMPLES / "valid" / name).glob("*.json"))
     if not path.name.startswith(("cloudevent-", "lenient-"))
 ]
 """Touchpoints as a careful producer sends them; what is only tolerated is not in the schema."""
