@@ -49,6 +49,10 @@ OBJECTS: dict[str, str] = {
         "customer in [since, until) to the customer's next of to_kind, if that comes before the next of from_kind. Where both are one "
         "kind, the time to the next of it."
     ),
+    "volvere.customers": (
+        "One row for each known customer who has touchpoints: since when, how much, of which frictions, and what models of customer "
+        "lifetime value take: recency, frequency, monetary value (amounts) and age. Contacts, journeys and frictions as their views have them."
+    ),
     "volvere.clock": "One row: how far the store knows what has happened, and when contacts were folded last.",
     "volvere.journeys": (
         "One row for each journey: a subject's touchpoints unbroken by more than the inactivity gap (7 days by "
@@ -80,6 +84,7 @@ COLUMNS: dict[str, str] = {
     "abandoned_in_queue": "Contacts abandoned in the queue, short abandons among them",
     "abandoned_in_time": "Contacts abandoned in the queue within within_ms and never answered",
     "abandonment_rate": "Abandoned in the queue, over queued; short abandons are in neither; null where nothing remains",
+    "age_days": "Days (of 24 hours) from first_at to volvere.clock.known_until",
     "agent_id": "The agent",
     "alias": "The subject as it was when the record was sent; stays when identities are joined",
     "amount": "Money, exact decimal, in `currency`",
@@ -97,6 +102,7 @@ COLUMNS: dict[str, str] = {
     "beginnings": "Touchpoints of from_kind of known customers",
     "came_back": "True when the journey begins of the customer's own will, 1 to 90 days after a friction in an earlier journey",
     "cancelled": "True when the event was withdrawn",
+    "cancelled_at": "When the customer left: the first subscription.cancelled or account.closed since the newest order, purchase or renewal (the same moment is not later), UTC; null for who has not left",
     "channel": "voice, chat, sms, email, social, web, store, ...",
     "cohort": "Where the period begins in which the cohort first did something of their own will, UTC",
     "cohort_customers": "Known customers in the cohort",
@@ -123,8 +129,11 @@ COLUMNS: dict[str, str] = {
     "fcr_provisional": "The same of contacts whose window has not passed: what it would be if nobody came any more",
     "fcr_provisional_of": "Contacts that fcr_provisional is a share of",
     "final_at": "From here on time alone cannot change the friction, UTC",
+    "first_at": "First touchpoint, UTC",
+    "first_bought_at": "First order or purchase, UTC; null when there is none",
     "first_channel": "Channel of the journey's first touchpoint",
     "folded_at": "When the contacts were folded, UTC",
+    "frequency": "Number of orders and purchases (order.placed, purchase.made)",
     "friction_id": "Stable id: from the kind and the one contact or touchpoint without which there would be no friction",
     "frictions": "Number of frictions anchored in the journey, shadow ones not counted",
     "from": "Where the edge begins: a channel or a kind of touchpoint",
@@ -143,7 +152,12 @@ COLUMNS: dict[str, str] = {
     "journeys": "Number of journeys",
     "kind": "What it is, such as contact.started",
     "known_until": "The newest thing that happened and has come in, UTC; null in an empty store",
+    "last_at": "Newest touchpoint, UTC",
+    "last_bought_at": "Newest order or purchase, UTC; null when there is none",
     "last_channel": "Channel of the journey's newest touchpoint",
+    "last_own_at": "When the customer last did something of their own will (a message, click, order, answer, ..., by no machine, or an attempt), UTC; null when never",
+    "last_scale": "Scale of last_score: nps, csat5, ces7, ...; null when there is no score, or none was named",
+    "last_score": "The newest score that the customer gave, on last_scale; null when none",
     "merged_into": "The journey that took this one in, when merged",
     "mode": "live, or shadow (recorded, never notified)",
     "name": "File name of the migration",
@@ -155,6 +169,7 @@ COLUMNS: dict[str, str] = {
     "observed_window": "The window that observed_value was counted in, such as 7d; null where there is none",
     "occurred_at": "When it happened, UTC, microseconds",
     "offered": "Queued contacts that were answered, or abandoned in the queue",
+    "open_frictions": "Those of frictions that are open",
     "opened_at": "When the friction began, UTC",
     "other_contacts": "Answered contacts of known customers that were not short",
     "other_followed": "Those of other_contacts that were followed",
@@ -170,7 +185,9 @@ COLUMNS: dict[str, str] = {
     "queued_at": "First contact.queued, UTC; null when never queued",
     "reason": "Why, in Volveré's words: policy, callback_accepted, channel_closed, ...; null when unknown",
     "reason_code": "Why, in the vendor's own word; null when unknown",
+    "recency_days": "Days (of 24 hours) from last_bought_at to volvere.clock.known_until; null for who never bought",
     "ref": "The promise, case, order, form, survey, complaint or request that it belongs to",
+    "referrals": "Number of referrals (referral.made)",
     "release": "The software release in use",
     "repeat_rate": "Repeat rate: of attempts of known customers the share with an earlier attempt, on any topic, at most the window before; null where there are none",
     "repeats": "Attempts with an earlier one of the customer, on any topic, at most the window before",
@@ -271,6 +288,14 @@ OWN: dict[str, dict[str, str]] = {
     "volvere.paths": {"journeys": "Journeys that take the edge", "step": "Number of the edge in the journey, 1 to 20"},
     "volvere.retention": {"customers": "Those of the cohort who did something of their own will in the period"},
     "volvere.step_times": {"channel": "Channel of the touchpoint of from_kind"},
+    "volvere.customers": {
+        "contacts": "Number of the customer's contacts",
+        "customer_id": "The customer",
+        "frictions": "Number of the customer's frictions, shadow ones not counted",
+        "journeys": "Number of the customer's journeys",
+        "subject": "The customer_id; where that begins with ~, another ~ before it",
+        "touchpoints": "Number of the customer's touchpoints",
+    },
     "volvere.short_contacts": {"handle_mean_ms": "Mean handle time of both, milliseconds"},
     "volvere.contacts": {
         "agent_id": "Latest known agent of the contact",
