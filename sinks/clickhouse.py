@@ -15,6 +15,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -49,7 +50,6 @@ SETTINGS = {
     "max_partitions_per_insert_block": "0",
 }
 MIGRATIONS = Path(__file__).parent / "migrations"
-_NAME, _OURS = "database || '.' || name", "database IN ('volvere', 'volvere_store')"
 
 RETRYABLE = frozenset({3, 75, 107, 159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 285, 319, 425, 999})
 """Codes that pass: busy, away, out of memory, and a disk that is full (75, 243)."""
@@ -203,12 +203,43 @@ def explain(error: ClickHouseError) -> str:
 # Migrations
 
 
-def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
+@dataclass(frozen=True)
+class Migration:
+    """A file of statements, each of which can be run twice. digest: shows whether it was applied as it is now."""
+
+    version: int
+    name: str
+    text: str
+    digest: str
+
+
+def migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """The files of a folder, in order."""
+    found = []
+    for file in sorted(folder.glob("*.sql")):
+        text = file.read_text(encoding="utf-8")
+        digest = blake2b(text.encode(), digest_size=16).hexdigest()
+        found.append(Migration(int(file.name.partition("_")[0]), file.name, text, digest))
+    return found
+
+
+def applied(client: Client) -> dict[int, tuple[str, str]]:
+    """Name and digest of the migrations that a store has seen, by version; none where there is no store."""
+    there = "SELECT count() FROM system.tables WHERE database = 'volvere_store' AND name = 'migrations'"
+    if query(client, there)[1] == [(0,)]:
+        return {}
+    rows: Any = query(client, "SELECT version, name, digest FROM volvere_store.migrations FINAL ORDER BY version")[1]
+    return {version: (name, digest) for version, name, digest in rows}
+
+
+def migrate(client: Client, folder: Path = MIGRATIONS, *, again: bool = False) -> list[str]:
     """Bring the tables and views up to date; gives the names of the files that were applied.
 
-    Every statement can be run twice, so two workers may do this at once. Raises StoreProblem when
-    a file that was applied has changed since, and Transient or StoreProblem when a statement fails.
+    Every statement can be run twice, so two workers may do this at once. again: apply all files, also those that were,
+    so that what is missing is there again. Raises StoreProblem when a file that was applied has changed since, or
+    when all are to be applied to a store of a newer release; Transient or StoreProblem when a statement fails.
     """
+    files = migrations(folder)
     _command(client, "CREATE DATABASE IF NOT EXISTS volvere_store")
     _command(
         client,
@@ -216,99 +247,72 @@ def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
         "(version UInt32, name String, digest String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree(applied_at) ORDER BY version",
     )
-    applied, files = _applied(client), _files(folder)
+    before = applied(client)
+    newer = [name for version, (name, _) in before.items() if version not in {file.version for file in files}]
+    if again and newer:
+        raise StoreProblem(
+            f"a newer release has applied {', '.join(newer)}, which would be undone; run this command of that release"
+        )
     done = []
-    for version, file in files.items():
-        if version in applied:
-            if applied[version] != _mark(file):
+    for file in files:
+        if file.version in before:
+            _, digest = before[file.version]
+            if digest != file.digest:
                 raise StoreProblem(
-                    _changed(file, applied[version]) + "; restore the file and put the change into a new one"
+                    f"migration {file.name} was applied in another form; expected digest {digest}, got {file.digest}. "
+                    "Restore the file and put the change into a new one"
                 )
-            continue
-        for statement in file.read_text(encoding="utf-8").split(";\n"):
+            if not again:
+                continue
+        for statement in file.text.split(";\n"):
             if statement.strip():
                 _command(client, statement)
         _command(
             client,
             "INSERT INTO volvere_store.migrations (version, name, digest) "
-            f"VALUES ({version}, '{file.name}', '{_mark(file)}')",
+            f"VALUES ({file.version}, '{file.name}', '{file.digest}')",
         )
         done.append(file.name)
-    if not applied.keys() - files.keys():
+    if not newer:
         _describe(client)  # not where a newer release has been: its words are the newer ones
     return done
 
 
-def check(client: Client, folder: Path = MIGRATIONS) -> list[str]:
-    """What is not as this release wants it, a line each that says what to do; changes nothing."""
-    there = {str(name) for (name,) in query(client, f"SELECT {_NAME} FROM system.tables WHERE {_OURS}")[1]}
-    if "volvere_store.migrations" not in there:
-        return ["there are no tables and views: run `volvere store migrate`"]
-    applied, files = _applied(client), _files(folder)
-    found = [
-        f"migration {version} is of a newer release: upgrade this one"
-        for version in sorted(applied.keys() - files.keys())
-    ]
-    for version, file in files.items():
-        if version not in applied:
-            found.append(f"{file.name} was not applied: run `volvere store migrate`")
-        elif applied[version] != _mark(file):
-            found.append(_changed(file, applied[version]) + ": another build of this release made the store")
-    if found:
-        return found  # what is there is what another release wants
-    found = [
-        f"{name} is missing: `TRUNCATE TABLE volvere_store.migrations`, then `volvere store migrate`, makes it anew"
-        for name in sorted(dictionary.OBJECTS.keys() - there)
-    ]
-    if any(_strange_comments(client)):
-        found.append("comments are not those of the data dictionary: run `volvere store migrate`")
-    return found
+def other_comments(client: Client) -> dict[str, dict[str, str]]:
+    """The data dictionary's comments that the database does not have: by table or view, by column ("": of itself).
 
-
-def _files(folder: Path) -> dict[int, Path]:
-    return {int(file.name.partition("_")[0]): file for file in sorted(folder.glob("*.sql"))}
-
-
-def _mark(file: Path) -> str:
-    return blake2b(file.read_bytes(), digest_size=16).hexdigest()
-
-
-def _applied(client: Client) -> dict[int, str]:
-    """Version -> digest of what was applied."""
-    return dict(query(client, "SELECT version, digest FROM volvere_store.migrations FINAL")[1])  # type: ignore[arg-type]
-
-
-def _changed(file: Path, was: str) -> str:
-    return f"migration {file.name} was applied in another form; expected digest {was}, got {_mark(file)}"
-
-
-def _strange_comments(client: Client) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Where comments differ from the data dictionary: those of tables and views, and those of their columns, as they should be."""
-    tables = {}
-    for name, comment in query(client, f"SELECT {_NAME}, comment FROM system.tables WHERE {_OURS}")[1]:
+    Tables that are not ours are left alone, such as the one that ClickHouse fills while it refreshes a view.
+    """
+    out: dict[str, dict[str, str]] = {}
+    tables = query(
+        client,
+        "SELECT database || '.' || name AS object, comment FROM system.tables "
+        "WHERE database IN ('volvere', 'volvere_store') ORDER BY object",
+    )[1]
+    for name, comment in tables:
         wanted = dictionary.of_object(str(name))
         if wanted and comment != wanted:
-            tables[str(name)] = wanted
-    columns: dict[str, dict[str, str]] = {}
-    for name, column, comment in query(
+            out.setdefault(str(name), {})[""] = wanted
+    columns = query(
         client,
-        f"SELECT database || '.' || table AS object, name, comment FROM system.columns WHERE {_OURS} "
-        "ORDER BY object, position",
-    )[1]:
-        wanted = dictionary.of_column(str(name), str(column))
+        "SELECT database || '.' || table AS object, name, comment FROM system.columns "
+        "WHERE database IN ('volvere', 'volvere_store') ORDER BY object, position",
+    )[1]
+    for name, column, comment in columns:
+        wanted = dictionary.of_column(str(name), str(column)) if dictionary.of_object(str(name)) else ""
         if wanted and comment != wanted:
-            columns.setdefault(str(name), {})[str(column)] = wanted
-    return tables, columns
+            out.setdefault(str(name), {})[str(column)] = wanted
+    return out
 
 
 def _describe(client: Client) -> None:
     """Write the data dictionary's comments to where they differ."""
-    tables, columns = _strange_comments(client)
-    for name, wanted in tables.items():
-        _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(wanted)}")
-    for name, changes in columns.items():
-        alterations = ", ".join(f"COMMENT COLUMN `{column}` {_quoted(wanted)}" for column, wanted in changes.items())
-        _command(client, f"ALTER TABLE {name} {alterations}")
+    for name, comments in other_comments(client).items():
+        if "" in comments:
+            _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(comments.pop(''))}")
+        if comments:
+            changes = [f"COMMENT COLUMN `{column}` {_quoted(wanted)}" for column, wanted in comments.items()]
+            _command(client, f"ALTER TABLE {name} {', '.join(changes)}")
 
 
 def drop(client: Client) -> None:

@@ -24,8 +24,7 @@ from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
 from schemas.times import parse_time
 from schemas.topics import DEFAULT_PARTITIONS
-from sinks.clickhouse import StoreProblem, connect, migrate, newest_generation
-from sinks.clickhouse import check as strange
+from sinks.clickhouse import StoreProblem, connect, newest_generation
 from sinks.clickhouse import query as ask
 from streams.rules import RulesError
 from volvere import files, security, show, topics, worker
@@ -54,12 +53,10 @@ bench_app = typer.Typer(
 dlq_app = typer.Typer(
     no_args_is_help=True, help="See what could not be read, and send it again once it can be. It holds personal data."
 )
-store_app = typer.Typer(no_args_is_help=True, help="Bring ClickHouse's tables and views up to date, or check them.")
 config_app = typer.Typer(no_args_is_help=True, help="See the settings in force.")
 app.add_typer(config_app, name="config")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(topics_app, name="topics")
-app.add_typer(store_app, name="store")
 app.add_typer(rules_app, name="rules")
 app.add_typer(worker_app, name="worker")
 app.add_typer(bench_app, name="bench")
@@ -419,39 +416,6 @@ def _findings(found: list[Finding]) -> None:
     show.out.print(table)
     if not all(f.good for f in found):
         raise typer.Exit(2)
-
-
-@store_app.command("migrate")
-def store_migrate(clickhouse: ClickHouse = None) -> None:
-    """Bring tables and views up to date. Whoever fills a store does that as well; two at once do no harm.
-
-    `volvere store migrate --clickhouse https://clickhouse:8443`
-    """
-    settings = load(clickhouse=clickhouse)
-    worker.set_up_logging(settings, "error")
-    client = connect(settings.clickhouse, **security.clickhouse(settings))
-    try:
-        done = migrate(client)
-    finally:
-        client.close()
-    for name in done:
-        typer.echo(f"applied {name}")
-    typer.echo(f"ClickHouse in {settings.clickhouse} is up to date" if not done else f"{len(done)} migrations applied")
-
-
-@store_app.command("check")
-def store_check(clickhouse: ClickHouse = None) -> None:
-    """Check that tables, views and comments are as this release wants them; changes nothing. Exit code 2 if they are not.
-
-    `volvere store check --clickhouse https://clickhouse:8443`
-    """
-    with _filled_store(clickhouse) as client:
-        found = strange(client)
-    for line in found:
-        show.out.print(line, style="red", highlight=False, soft_wrap=True)
-    if found:
-        raise typer.Exit(2)
-    typer.echo("tables, views and comments are as this release wants them")
 
 
 @rules_app.command("show")

@@ -146,3 +146,60 @@ FROM (
 )
 WHERE kind = {from_kind:String} AND occurred_at < {until:DateTime64(6, 'UTC')}
 GROUP BY channel;
+
+-- Who has left has cancelled or closed and not bought or renewed later; when is the first time of those after the last of these.
+CREATE OR REPLACE VIEW volvere.customers AS
+WITH assumeNotNull((SELECT known_until FROM volvere.clock)) AS known_until
+SELECT
+    t.customer_id AS customer_id,
+    t.subject AS subject,
+    t.first_at AS first_at,
+    t.last_at AS last_at,
+    o.last_own_at AS last_own_at,
+    t.touchpoints AS touchpoints,
+    ifNull(c.contacts, 0) AS contacts,
+    ifNull(j.journeys, 0) AS journeys,
+    ifNull(f.frictions, 0) AS frictions,
+    ifNull(f.open, 0) AS open_frictions,
+    dateDiff('microsecond', first_at, known_until) / 86400000000 AS age_days,
+    dateDiff('microsecond', last_bought_at, known_until) / 86400000000 AS recency_days,
+    t.frequency AS frequency,
+    t.amounts AS amounts,
+    t.first_bought_at AS first_bought_at,
+    t.last_bought_at AS last_bought_at,
+    arrayFirstOrNull(at -> ifNull(at >= t.last_kept_at, true), t.leavings) AS cancelled_at,
+    t.referrals AS referrals,
+    t.answer.1 AS last_score,
+    t.answer.2 AS last_scale
+FROM (
+    SELECT
+        subject,
+        assumeNotNull(customer_id) AS customer_id,
+        min(occurred_at) AS first_at,
+        max(occurred_at) AS last_at,
+        count() AS touchpoints,
+        countIf(kind IN ('order.placed', 'purchase.made')) AS frequency,
+        minIfOrNull(occurred_at, kind IN ('order.placed', 'purchase.made')) AS first_bought_at,
+        maxIfOrNull(occurred_at, kind IN ('order.placed', 'purchase.made')) AS last_bought_at,
+        sumMapIf(
+            map(ifNull(currency, 'XXX')::String, if(kind = 'order.refunded', -1, 1) * assumeNotNull(amount)::Decimal(38, 4)),
+            amount IS NOT NULL AND kind IN ('order.placed', 'purchase.made', 'order.refunded')) AS amounts,
+        maxIfOrNull(occurred_at, kind IN ('order.placed', 'purchase.made', 'subscription.renewed')) AS last_kept_at,
+        arraySort(groupArrayIf(occurred_at, kind IN ('subscription.cancelled', 'account.closed'))) AS leavings,
+        countIf(kind = 'referral.made') AS referrals,
+        argMaxIf((score, scale::Nullable(String)), (occurred_at, source, event_id), score IS NOT NULL) AS answer
+    FROM volvere.touchpoints AS told
+    WHERE told.customer_id IS NOT NULL
+    GROUP BY subject, customer_id
+) AS t
+LEFT JOIN (
+    SELECT subject, max(toNullable(occurred_at)) AS last_own_at FROM volvere_store.own_touchpoints GROUP BY subject
+) AS o ON o.subject = t.subject
+LEFT JOIN (SELECT subject, count() AS contacts FROM volvere.contacts GROUP BY subject) AS c ON c.subject = t.subject
+LEFT JOIN (SELECT subject, count() AS journeys FROM volvere.journeys GROUP BY subject) AS j ON j.subject = t.subject
+LEFT JOIN (
+    SELECT subject, count() AS frictions, countIf(state = 'open') AS open
+    FROM volvere.frictions
+    WHERE mode = 'live'
+    GROUP BY subject
+) AS f ON f.subject = t.subject;

@@ -7,6 +7,8 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -18,7 +20,7 @@ from schemas.touchpoint import Normal, subject_of
 from sinks.clickhouse import StoreProblem, jsonable, query
 from streams.entries import OWN
 from tests.contract.conftest import ARRIVED, Table, touchpoint_row
-from tests.contract.test_clickhouse import journey
+from tests.contract.test_clickhouse import friction, journey
 from tests.contract.test_metrics import Row, ask, quantile
 from tests.oracle import at, contacts_of, journeys_of, winners
 from tests.stories import Desk
@@ -86,6 +88,10 @@ def few(seed: int, kinds: list[str], count: int = 250) -> Past:
             "journey_id": dice.choice(["j1", "j2", *[None] * 8]),
             "direction": dice.choice(["inbound", "outbound", None, None]),
             "automatic": dice.random() < 0.1,
+            "amount": dice.choice(["5", "12.3456", None]),
+            "currency": dice.choice(["EUR", "JPY", None]),
+            "score": dice.choice([3, 9.5, None, None]),
+            "scale": dice.choice(["nps", "csat5", None]),
         }
         told.append(fields)
         if dice.random() < 0.2:
@@ -99,6 +105,17 @@ def few(seed: int, kinds: list[str], count: int = 250) -> Past:
 def company() -> Past:
     """Sixty customers of a simulated company in ten days, in the order in which their touchpoints come in."""
     return Past(list(Company(seed=3, customers=60, days=10, contacts_per_day=0.5, untidy=0.3).touchpoints()))
+
+
+def desks(past: Past) -> list[Desk]:
+    """What the workers would have found of each subject in the end."""
+    found = []
+    for subject, points in past.lives.items():
+        desk = Desk(customer=points[0].customer_id, subject=subject)
+        desk.tell(points)
+        desk.look(past.end, settle=True)
+        found.append(desk)
+    return found
 
 
 def when(since: int, until: int) -> str:
@@ -295,12 +312,7 @@ def test_a_path_has_twenty_steps_at_most(table: Table, count: int) -> None:
 def test_paths_of_a_company(table: Table) -> None:
     """The channels of the journeys are those that were published with them; each journey is in it once."""
     past = company()
-    published: list[Row] = []
-    for subject, points in past.lives.items():
-        desk = Desk(customer=points[0].customer_id, subject=subject)
-        desk.tell(points)
-        desk.look(past.end, settle=True)
-        published += desk.journeys
+    published = [j for desk in desks(past) for j in desk.journeys]
     table.journeys(*published)
     for _ in past.stored(table):
         found = paths(table, "channel", past.begin, past.end + 1)
@@ -359,12 +371,11 @@ def test_retention_of_few(table: Table, seed: int) -> None:
     whole, part = spans(past)
     shares, complete = set(), set()
     for stage in past.stored(table):
-        for every in (DAY, 3 * DAY, 40 * DAY):
-            for since, until in (whole, part, (BEGIN - 5 * DAY, BEGIN + 900 * DAY)):
-                wanted = retained(past, every, since, until)
-                assert retention(table, every, since, until) == wanted, (stage, every)
-                shares |= {row["share"] for row in wanted}
-                complete |= {row["complete"] for row in wanted}
+        for every, (since, until) in ((DAY, whole), (3 * DAY, part), (6 * DAY, (BEGIN - 5 * DAY, BEGIN + 900 * DAY))):
+            wanted = retained(past, every, since, until)
+            assert retention(table, every, since, until) == wanted, (stage, every)
+            shares |= {row["share"] for row in wanted}
+            complete |= {row["complete"] for row in wanted}
     assert {0, 1} < shares and complete == {True, False}
 
 
@@ -453,6 +464,114 @@ def test_step_times_of_a_company(table: Table) -> None:
                 assert any(row["seconds_p50"] for row in wanted.values())
 
 
+# Customers
+
+
+def known_customers(past: Past, journeys: list[Row], frictions: list[Row]) -> dict[str, Row]:
+    """volvere.customers in plain words. journeys, frictions: what stands, with `subject`; of frictions `mode` and `state`."""
+    out = {}
+    for subject, points in past.customers.items():
+        bought = [at(p) for p in points if p.kind in ("order.placed", "purchase.made")]
+        kept = max([at(p) for p in points if p.kind == "subscription.renewed"] + bought, default=0)
+        left = [at(p) for p in points if p.kind in ("subscription.cancelled", "account.closed") and at(p) >= kept]
+        amounts: dict[str, Decimal] = defaultdict(Decimal)
+        for p in points:
+            if p.amount is not None and p.kind in ("order.placed", "purchase.made", "order.refunded"):
+                amounts[p.currency or "XXX"] += Decimal(p.amount) * (-1 if p.kind == "order.refunded" else 1)
+        scored = [p for p in points if p.score is not None]
+        live = [f for f in frictions if f["subject"] == subject and f["mode"] == "live"]
+        out[subject] = {
+            "customer_id": points[0].customer_id,
+            "subject": subject,
+            "first_at": at(points[0]),
+            "last_at": at(points[-1]),
+            "last_own_at": max(own(points), default=None),
+            "touchpoints": len(points),
+            "contacts": len(contacts_of(points)),
+            "journeys": sum(j["subject"] == subject for j in journeys),
+            "frictions": len(live),
+            "open_frictions": sum(f["state"] == "open" for f in live),
+            "age_days": (past.known - at(points[0])) / DAY,
+            "recency_days": (past.known - bought[-1]) / DAY if bought else None,
+            "frequency": len(bought),
+            "amounts": amounts,
+            "first_bought_at": bought[0] if bought else None,
+            "last_bought_at": bought[-1] if bought else None,
+            "cancelled_at": left[0] if left else None,
+            "referrals": sum(p.kind == "referral.made" for p in points),
+            "last_score": scored[-1].score if scored else None,
+            "last_scale": scored[-1].scale if scored else None,
+        }
+    return out
+
+
+def customers(table: Table, more: str = "") -> dict[str, Row]:
+    """volvere.customers by subject, times in microseconds."""
+    return {
+        row["subject"]: {k: parse_time(jsonable(v)) if isinstance(v, datetime) else v for k, v in row.items()}
+        for row in ask(table.client, f"SELECT * FROM volvere.customers {more}")
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_customers_of_whom_much_is_known(table: Table, seed: int) -> None:
+    """Bought and gave back, left and came back, at one moment as well; frictions on trial and taken back do not count."""
+    dice = random.Random(seed)
+    past = few(seed, [*KINDS, "order.refunded", "order.refunded"], 90)
+    people = sorted(past.lives)
+    journeys = [journey(subject=dice.choice(people), journey_id=f"j{n}") for n in range(12)]
+    table.journeys(*journeys, *(j | {"journey_id": j["journey_id"] + "m", "state": "merged"} for j in journeys))
+    frictions: list[Row] = []
+    for n in range(40):
+        said = {"subject": dice.choice(people), "state": dice.choice(["open", "resolved", "retracted"])}
+        mode = dice.choice(["live", "shadow"])
+        name = f"00000000-0000-5000-8000-{n:012}"
+        table.frictions(friction(**said, friction_id=name, rule={"id": "r", "digest": "d", "mode": mode}))
+        frictions += [said | {"mode": mode}] * (said["state"] != "retracted")
+    wanted = known_customers(past, journeys, frictions)
+    for stage in past.stored(table):
+        assert customers(table) == wanted, stage
+    assert customers(table, "SETTINGS join_use_nulls = 1") == wanted
+    for subject in (people[0], people[-1]):
+        assert customers(table, f"WHERE subject = '{subject}'") == {k: v for k, v in wanted.items() if k == subject}
+
+
+def test_customers_of_a_company(table: Table) -> None:
+    """With the journeys and frictions that are found in what it told."""
+    past = company()
+    looked = desks(past)
+    table.journeys(*(s for desk in looked for s in desk.snapshots))
+    table.frictions(*(e for desk in looked for e in desk.events))
+    standing = [d | {"mode": d["rule"]["mode"]} for desk in looked for d in desk.standing]
+    wanted = known_customers(past, [j for desk in looked for j in desk.journeys], standing)
+    for stage in past.stored(table):
+        assert customers(table) == wanted, stage
+    for column in ("frictions", "open_frictions", "frequency", "amounts", "last_score"):
+        assert any(row[column] for row in wanted.values()), column
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ("1 subscription.cancelled", 1),
+        ("1 subscription.cancelled 2 account.closed", 1),
+        ("1 subscription.cancelled 2 subscription.renewed", None),
+        ("1 subscription.cancelled 2 purchase.made 3 account.closed 4 page.viewed", 3),
+        ("1 account.closed 2 order.placed", None),
+        ("1 order.placed 1 subscription.cancelled", 1),
+        ("1 subscription.cancelled 1 order.placed", 1),
+        ("1 order.placed", None),
+    ],
+)
+def test_who_has_left(table: Table, story: str, expected: int | None) -> None:
+    """Who bought or renewed later has not left; the same moment is not later."""
+    words = story.split()
+    for n, (minute, kind) in enumerate(zip(words[::2], words[1::2], strict=True)):
+        time = format_time(BEGIN + int(minute) * MINUTE)
+        table.touchpoints({"event_id": f"e{n}", "kind": kind, "occurred_at": time})
+    assert customers(table)["ana"]["cancelled_at"] == (None if expected is None else BEGIN + expected * MINUTE)
+
+
 # What an analyst gets wrong
 
 WRONG = [
@@ -494,3 +613,4 @@ def test_nothing_is_no_nought(table: Table) -> None:
     assert [list(row.values()) for row in found] == [[1, A, 0, None, None, None], [2, B, 0, None, None, None]]
     assert paths(table, "kind", BEGIN, BEGIN + DAY) == {} == step_times(table, A, B, BEGIN, BEGIN + DAY)
     assert retention(table, DAY, BEGIN, BEGIN + DAY) == []
+    assert customers(table) == {}

@@ -18,7 +18,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import FACTS, FRICTIONS, JOURNEYS, TOPICS, TOUCHPOINTS
-from sinks.clickhouse import connect
 from tests.command import COMMAND, ask, environment, running, volvere
 from tests.kafka import ApacheKafka, read_topic
 from volvere.embedded import EmbeddedBroker
@@ -30,7 +29,6 @@ COMMANDS = [
     *("topics create", "topics check", "worker track", "worker store", "worker all", "config show", "rebuild"),
     *("dlq show", "dlq replay", "rules show", "rules check", "rules explain", "rules try"),
     *("bench track", "bench store", "bench kernel", "bench restore", "bench failover", "bench soak", "bench questions"),
-    *("store migrate", "store check"),
 ]
 SETTLED = ("dropped_call", "long_wait", "queue_abandoned", "repeat_contact")
 """Kinds that open by what happens; for the others time must pass as well."""
@@ -194,19 +192,6 @@ def standing(lines: list[str]) -> list[dict[str, Any]]:
     told = sorted(map(json.loads, lines), key=lambda t: t.get("version", 0))
     newest = {(t["source"], t["event_id"]): t for t in told}
     return [t for t in newest.values() if not t.get("cancelled")]
-
-
-def test_a_store_is_migrated_then_checked(tmp_path: Path) -> None:
-    """What was applied is told; a store that is as it should be says so, and one that is not says what to do."""
-    folder = tmp_path / "clickhouse"
-    assert "there is no store" in volvere(tmp_path, "store", "check", "--clickhouse", folder, code=2).said
-    assert "applied 0001_tables.sql" in volvere(tmp_path, "store", "migrate", "--clickhouse", folder).out
-    assert "is up to date" in volvere(tmp_path, "store", "migrate", "--clickhouse", folder).out
-    assert "as this release wants them" in volvere(tmp_path, "store", "check", "--clickhouse", folder).out
-    client = connect(folder)
-    client.command("DROP VIEW volvere.contacts")
-    client.close()
-    assert "volvere.contacts is missing" in volvere(tmp_path, "store", "check", "--clickhouse", folder, code=2).said
 
 
 def test_questions_are_measured(tmp_path: Path) -> None:
