@@ -15,6 +15,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -200,13 +201,43 @@ def explain(error: ClickHouseError) -> str:
 # Migrations
 
 
-def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
+@dataclass(frozen=True)
+class Migration:
+    """A file of statements, each of which can be run twice. digest: shows whether it was applied as it is now."""
+
+    version: int
+    name: str
+    text: str
+    digest: str
+
+
+def migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """The files of a folder, in order."""
+    found = []
+    for file in sorted(folder.glob("*.sql")):
+        text = file.read_text(encoding="utf-8")
+        digest = blake2b(text.encode(), digest_size=16).hexdigest()
+        found.append(Migration(int(file.name.partition("_")[0]), file.name, text, digest))
+    return found
+
+
+def applied(client: Client) -> dict[int, tuple[str, str]]:
+    """Name and digest of the migrations that a store has seen, by version; none where there is no store."""
+    there = "SELECT count() FROM system.tables WHERE database = 'volvere_store' AND name = 'migrations'"
+    if query(client, there)[1] == [(0,)]:
+        return {}
+    rows: Any = query(client, "SELECT version, name, digest FROM volvere_store.migrations FINAL ORDER BY version")[1]
+    return {version: (name, digest) for version, name, digest in rows}
+
+
+def migrate(client: Client, folder: Path = MIGRATIONS, *, again: bool = False) -> list[str]:
     """Bring the tables and views up to date; gives the names of the files that were applied.
 
-    Every statement can be run twice, so two workers may do this at once. Raises StoreProblem when
-    a file that was applied has changed since, and Transient or StoreProblem when a statement fails.
+    Every statement can be run twice, so two workers may do this at once. again: apply all files, also those that were,
+    so that what is missing is there again. Raises StoreProblem when a file that was applied has changed since, or
+    when all are to be applied to a store of a newer release; Transient or StoreProblem when a statement fails.
     """
-    files = sorted(folder.glob("*.sql"))
+    files = migrations(folder)
     _command(client, "CREATE DATABASE IF NOT EXISTS volvere_store")
     _command(
         client,
@@ -214,54 +245,72 @@ def migrate(client: Client, folder: Path = MIGRATIONS) -> list[str]:
         "(version UInt32, name String, digest String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree(applied_at) ORDER BY version",
     )
-    rows = query(client, "SELECT version, digest FROM volvere_store.migrations FINAL")[1]
-    applied: dict[int, str] = dict(rows)  # type: ignore[arg-type]
+    before = applied(client)
+    newer = [name for version, (name, _) in before.items() if version not in {file.version for file in files}]
+    if again and newer:
+        raise StoreProblem(
+            f"a newer release has applied {', '.join(newer)}, which would be undone; run this command of that release"
+        )
     done = []
     for file in files:
-        text = file.read_text(encoding="utf-8")
-        version, mark = int(file.name.partition("_")[0]), blake2b(text.encode(), digest_size=16).hexdigest()
-        if version in applied:
-            if applied[version] != mark:
+        if file.version in before:
+            _, digest = before[file.version]
+            if digest != file.digest:
                 raise StoreProblem(
-                    f"migration {file.name} was applied in another form; expected digest {applied[version]}, got {mark}. "
+                    f"migration {file.name} was applied in another form; expected digest {digest}, got {file.digest}. "
                     "Restore the file and put the change into a new one"
                 )
-            continue
-        for statement in text.split(";\n"):
+            if not again:
+                continue
+        for statement in file.text.split(";\n"):
             if statement.strip():
                 _command(client, statement)
         _command(
             client,
-            f"INSERT INTO volvere_store.migrations (version, name, digest) VALUES ({version}, '{file.name}', '{mark}')",
+            "INSERT INTO volvere_store.migrations (version, name, digest) "
+            f"VALUES ({file.version}, '{file.name}', '{file.digest}')",
         )
         done.append(file.name)
-    if not applied.keys() - {int(f.name.partition("_")[0]) for f in files}:
+    if not newer:
         _describe(client)  # not where a newer release has been: its words are the newer ones
     return done
 
 
-def _describe(client: Client) -> None:
-    """Write the data dictionary's comments to where they differ."""
+def other_comments(client: Client) -> dict[str, dict[str, str]]:
+    """The data dictionary's comments that the database does not have: by table or view, by column ("": of itself).
+
+    Tables that are not ours are left alone, such as the one that ClickHouse fills while it refreshes a view.
+    """
+    out: dict[str, dict[str, str]] = {}
     tables = query(
         client,
-        "SELECT database || '.' || name, comment FROM system.tables WHERE database IN ('volvere', 'volvere_store')",
+        "SELECT database || '.' || name AS object, comment FROM system.tables "
+        "WHERE database IN ('volvere', 'volvere_store') ORDER BY object",
     )[1]
     for name, comment in tables:
         wanted = dictionary.of_object(str(name))
         if wanted and comment != wanted:
-            _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(wanted)}")
+            out.setdefault(str(name), {})[""] = wanted
     columns = query(
         client,
         "SELECT database || '.' || table AS object, name, comment FROM system.columns "
         "WHERE database IN ('volvere', 'volvere_store') ORDER BY object, position",
     )[1]
-    changes: dict[str, list[str]] = {}
     for name, column, comment in columns:
-        wanted = dictionary.of_column(str(name), str(column))
+        wanted = dictionary.of_column(str(name), str(column)) if dictionary.of_object(str(name)) else ""
         if wanted and comment != wanted:
-            changes.setdefault(str(name), []).append(f"COMMENT COLUMN `{column}` {_quoted(wanted)}")
-    for name, alterations in changes.items():
-        _command(client, f"ALTER TABLE {name} {', '.join(alterations)}")
+            out.setdefault(str(name), {})[str(column)] = wanted
+    return out
+
+
+def _describe(client: Client) -> None:
+    """Write the data dictionary's comments to where they differ."""
+    for name, comments in other_comments(client).items():
+        if "" in comments:
+            _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(comments.pop(''))}")
+        if comments:
+            changes = [f"COMMENT COLUMN `{column}` {_quoted(wanted)}" for column, wanted in comments.items()]
+            _command(client, f"ALTER TABLE {name} {', '.join(changes)}")
 
 
 def drop(client: Client) -> None:
