@@ -465,6 +465,33 @@ def store_check(clickhouse: ClickHouse = None) -> None:
     show.out.print("OK: migrations, tables, views, columns and comments are as this release wants them")
 
 
+@store_app.command("load")
+def store_load(
+    names: Annotated[list[str], typer.Argument(metavar="FILE...", help="files; - is standard input; gzip is fine")],
+    form: In = TOUCHPOINTS_FORMAT,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Load files of touchpoints straight into ClickHouse, without Kafka: years of history, 50,000 rows at a time.
+
+    The rows are those that `volvere worker store` would write, each with the time at which it happened as that of its arrival, so that
+    loading a file again changes nothing. What is refused is told, and the rest goes on. Frictions and journeys are not looked for:
+    `volvere rebuild --from clickhouse` does that afterwards.
+
+    `volvere store load 2024.jsonl.gz 2025.jsonl.gz --clickhouse http://localhost:8123` · `volvere store load week.csv --format anonymous-bank`
+    """
+    from volvere.load import load as load_files
+
+    settings = load(clickhouse=clickhouse)
+    worker.set_up_logging(settings, "error")
+    client = worker.open_store(settings)
+    try:
+        with show.bar("touchpoints") as moved:
+            done = load_files(client, ((name, files.read(name, form.value)) for name in names), worker.wall(), moved)
+    finally:
+        client.close()
+    show.loaded(done)
+
+
 @rules_app.command("show")
 def rules_show(
     rules: RulesFile = None,

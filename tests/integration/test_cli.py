@@ -28,7 +28,7 @@ COMMANDS = [
     *("run", "convert", "send", "simulate", "watch", "query", "explain", "customer", "demo"),
     *("topics create", "topics check", "worker track", "worker store", "worker all", "config show", "rebuild"),
     *("dlq show", "dlq replay", "rules show", "rules check", "rules explain", "rules try"),
-    *("store migrate", "store check"),
+    *("store migrate", "store check", "store load"),
     *("bench track", "bench store", "bench kernel", "bench restore", "bench failover", "bench soak"),
 ]
 SETTLED = ("dropped_call", "long_wait", "queue_abandoned", "repeat_contact")
