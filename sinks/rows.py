@@ -41,7 +41,19 @@ def lineage(topic: str, partition: int) -> Callable[[int, int], Lineage]:
 
 def touchpoint(value: bytes | None, appended_at: int, headers: Headers, tail: Lineage) -> bytes:
     """The row of a touchpoint or an operation. Raises Unacceptable where `schemas.decode` does."""
-    t = decode(value, appended_at, headers)
+    return _touchpoint(decode(value, appended_at, headers), tail)
+
+
+def loaded(value: bytes, now: int, tail: Callable[[int], Lineage]) -> bytes:
+    """The row of a touchpoint that comes from a file, arrived when it happened: `tail` makes its lineage of that time.
+
+    now: what happens later is refused, microseconds. Raises Unacceptable as `touchpoint` does.
+    """
+    t = decode(value, now)
+    return _touchpoint(t, tail(t.occurred_at))
+
+
+def _touchpoint(t: Normal, tail: Lineage) -> bytes:
     version = row_version(t.version, digest(t))
     subject = subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
     at = t.occurred_at

@@ -24,7 +24,7 @@ from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
 from schemas.times import parse_time
 from schemas.topics import DEFAULT_PARTITIONS
-from sinks.clickhouse import StoreProblem, connect, newest_generation
+from sinks.clickhouse import StoreProblem, connect, migrate, newest_generation
 from sinks.clickhouse import query as ask
 from streams.rules import RulesError
 from volvere import files, security, show, topics, worker
@@ -46,6 +46,9 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check Kafka's topics.")
 rules_app = typer.Typer(no_args_is_help=True, help="See, check, explain and try the rules: what counts as friction.")
+store_app = typer.Typer(
+    no_args_is_help=True, help="Look after ClickHouse: its tables, what is in them, what is missing."
+)
 worker_app = typer.Typer(no_args_is_help=True, help="Run the workers, until SIGTERM or Ctrl-C.")
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone."
@@ -58,6 +61,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(topics_app, name="topics")
 app.add_typer(rules_app, name="rules")
+app.add_typer(store_app, name="store")
 app.add_typer(worker_app, name="worker")
 app.add_typer(bench_app, name="bench")
 
@@ -416,6 +420,77 @@ def _findings(found: list[Finding]) -> None:
     show.out.print(table)
     if not all(f.good for f in found):
         raise typer.Exit(2)
+
+
+@store_app.command("migrate")
+def store_migrate(
+    clickhouse: ClickHouse = None,
+    again: Annotated[bool, typer.Option("--again", help="apply all migrations, also those that were applied")] = False,
+) -> None:
+    """Bring ClickHouse's tables and views up to date, as workers do when they start; says what was applied.
+
+    Rows stay. With --again what somebody dropped or changed is made again; run it when `volvere store check` says so.
+
+    `volvere store migrate --clickhouse http://localhost:8123` · `volvere store migrate --again`
+    """
+    settings = load(clickhouse=clickhouse)
+    worker.set_up_logging(settings, "error")
+    client = connect(settings.clickhouse, **security.clickhouse(settings))
+    try:
+        done = migrate(client, again=again)
+    finally:
+        client.close()
+    for name in done:
+        show.out.print(f"applied {name}")
+    if not done:
+        show.out.print("nothing to do: every migration has been applied")
+
+
+@store_app.command("check")
+def store_check(clickhouse: ClickHouse = None) -> None:
+    """Check that ClickHouse's tables and views are as this release wants them; changes nothing.
+
+    Migrations, tables and views, their columns and comments. Exit code 2 if something is wrong, with a line for each thing
+    that says what to do.
+
+    `volvere store check --clickhouse http://localhost:8123`
+    """
+    from sinks.inspection import inspect
+
+    with _filled_store(clickhouse) as client:
+        wrong = inspect(client)
+    for line in wrong:
+        show.out.print(Text(line), soft_wrap=True)
+    if wrong:
+        raise typer.Exit(2)
+    show.out.print("OK: migrations, tables, views, columns and comments are as this release wants them")
+
+
+@store_app.command("load")
+def store_load(
+    names: Annotated[list[str], typer.Argument(metavar="FILE...", help="files; - is standard input; gzip is fine")],
+    form: In = TOUCHPOINTS_FORMAT,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Load files of touchpoints straight into ClickHouse, without Kafka: years of history, 50,000 rows at a time.
+
+    The rows are those that `volvere worker store` would write, each with the time at which it happened as that of its arrival, so that
+    loading a file again changes nothing. What is refused is told, and the rest goes on. Frictions and journeys are not looked for:
+    `volvere rebuild --from clickhouse` does that afterwards.
+
+    `volvere store load 2024.jsonl.gz 2025.jsonl.gz --clickhouse http://localhost:8123` · `volvere store load week.csv --format anonymous-bank`
+    """
+    from volvere.load import load as load_files
+
+    settings = load(clickhouse=clickhouse)
+    worker.set_up_logging(settings, "error")
+    client = worker.open_store(settings)
+    try:
+        with show.bar("touchpoints") as moved:
+            done = load_files(client, ((name, files.read(name, form.value)) for name in names), worker.wall(), moved)
+    finally:
+        client.close()
+    show.loaded(done)
 
 
 @rules_app.command("show")

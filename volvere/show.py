@@ -19,6 +19,7 @@ from rich.text import Text
 from schemas.errors import REASONS
 from sinks.clickhouse import jsonable
 from volvere.dlq import Box, Replayed
+from volvere.load import Loaded
 from volvere.run import Progress, Summary
 
 
@@ -132,11 +133,24 @@ class TrialBars:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress of one thing on standard error, where that is a terminal: a function of how many are done, and of all."""
+def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Progress of one thing on standard error, where that is a terminal: a function of how many are done, and of all.
+
+    None: how many there are is not known.
+    """
     with _bars() as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def loaded(done: Loaded) -> None:
+    """What loading files did."""
+    out.print(f"{done.stored:,} rows stored, {done.left_out.total():,} left out, {done.refused.total():,} refused")
+    for why, count in sorted(done.left_out.items()):
+        out.print(Text(f"  left out: {why}: {count:,}"), soft_wrap=True)
+    for reason, count in sorted(done.refused.items()):
+        out.print(Text(f"  refused: {REASONS.get(reason, reason)}: {count:,}"), soft_wrap=True)
+    refusals(done.problems, done.refused.total())
 
 
 def summary(done: Summary) -> None:
