@@ -9,13 +9,14 @@ statements, of a view by letting ClickHouse describe the question that it stands
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
 from sinks import dictionary
-from sinks.clickhouse import MIGRATIONS, StoreProblem, applied, migrations, other_comments, query
+from sinks.clickhouse import MIGRATIONS, StoreProblem, applied, migrations, other_comments, parameters_of, query
 
 MIGRATE = "run `volvere store migrate`"
 AGAIN = "run `volvere store migrate --again`"
@@ -92,9 +93,9 @@ def _views(folder: Path) -> dict[str, str]:
 
 
 def _view(client: Client, name: str, text: str) -> list[str]:
-    takes = sorted(set(re.findall(r"\{(\w+):", text)))
+    takes = parameters_of(text)
     call = ", ".join(f"{parameter} = {dictionary.PARAMETERS[parameter][0]}" for parameter in takes)
-    values = {parameter: dictionary.PARAMETERS[parameter][0].strip("'") for parameter in takes}
+    values = {parameter: literal_eval(dictionary.PARAMETERS[parameter][0]) for parameter in takes}
     wanted = _described(client, f"({text}\n)", values)
     try:
         found = _described(client, f"{name}({call})" if takes else name)
@@ -106,7 +107,7 @@ def _view(client: Client, name: str, text: str) -> list[str]:
     return [f"{name} is not as this release makes it, which shows in {', '.join(other)}; {AGAIN}"]
 
 
-def _described(client: Client, what: str, parameters: dict[str, str] | None = None) -> dict[str, str]:
+def _described(client: Client, what: str, parameters: dict[str, object] | None = None) -> dict[str, str]:
     """Names and types of columns, in order."""
     return {str(row[0]): str(row[1]) for row in query(client, f"DESCRIBE TABLE {what}", parameters)[1]}
 
