@@ -550,6 +550,18 @@ def test_customers_of_a_company(table: Table) -> None:
         assert any(row[column] for row in wanted.values()), column
 
 
+def test_of_scores_at_one_moment_the_last_is_that_of_the_last_touchpoint(table: Table) -> None:
+    """In the order of (occurred_at, source, event_id), as everywhere."""
+    table.touchpoints(
+        {"source": "pbx", "event_id": "e1", "score": 1, "scale": "nps"},
+        {"source": "crm", "event_id": "e3", "score": 3, "scale": "ces7"},
+        {"source": "pbx", "event_id": "e2", "score": 2},
+        {"source": "zoo", "event_id": "e0"},
+    )
+    ana = customers(table)["ana"]
+    assert (ana["last_score"], ana["last_scale"]) == (2, None)
+
+
 @pytest.mark.parametrize(
     ("story", "expected"),
     [
