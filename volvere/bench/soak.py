@@ -311,8 +311,14 @@ def soak(settings: Settings, minutes: float, rate: float | None, *, store: bool)
             _forget_soon(on.folder / "store")
             on.start("store", "store", clickhouse=on.folder / "store")
         asyncio.run(run.run())
+        flat = _told(run, most)
         for name in list(on.running):
             asyncio.run(on.stop(name))
+    return flat
+
+
+def _told(run: Soak, most: float | None) -> bool:
+    """Print what was measured; whether all that is judged stayed flat."""
     grown = [s.name for s in run.series.values() if s.growth() >= FLAT]
     table = Table("", "after the warm-up", "at the end", "most", "growth in 10 minutes", box=None)
     for series in run.series.values():
@@ -320,8 +326,8 @@ def soak(settings: Settings, minutes: float, rate: float | None, *, store: bool)
     of = f", half of the highest ({most:,.0f})" if most is not None else ""
     days = (run.fed.newest - run.company.start) // DAY
     out.print(
-        f"soak: {minutes:g} minutes, {run.fed.records:,} touchpoints, {run.fed.records / run.seconds:,.0f} a second; "
-        f"wanted: {rate:,.0f}{of}\n"
+        f"soak: {run.seconds / 60:g} minutes, {run.fed.records:,} touchpoints, {run.fed.records / run.seconds:,.0f} a second; "
+        f"wanted: {run.rate:,.0f}{of}\n"
         f"  {days:,} days of the company, {run.state.retired:,} subjects retired; "
         f"judged after the first {run.seconds * WARM_UP:,.0f} s; lag in seconds of what is fed"
     )
