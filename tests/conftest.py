@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,14 +39,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=patience, reverse=True)
 
 
+def missing(what: str) -> NoReturn:
+    """Something that the test needs is not on this machine: it is skipped and says so; with VOLVERE_REQUIRE_ALL=1 it fails."""
+    if os.environ.get("VOLVERE_REQUIRE_ALL"):
+        pytest.fail(f"VOLVERE_REQUIRE_ALL is set: {what}")
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of public data sets beside the project; in CI it must be there."""
     if not DATA.is_dir():
-        message = f"the public data sets are not there: {DATA.resolve()}"
-        if CI:
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"the public data sets are not there: {DATA.resolve()}")
     return DATA
 
 
@@ -53,14 +58,12 @@ def _kafka(folder: Path, certificates: Certificates | None = None) -> ApacheKafk
     try:
         return ApacheKafka(folder, certificates=certificates)
     except KafkaMissing as e:
-        if os.environ.get("VOLVERE_REQUIRE_KAFKA"):
-            pytest.fail(f"VOLVERE_REQUIRE_KAFKA is set: {e}")
-        pytest.skip(str(e))
+        missing(str(e))
 
 
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One Apache Kafka for the whole run; VOLVERE_REQUIRE_KAFKA=1 turns its absence into a failure."""
+    """One Apache Kafka for the whole run; VOLVERE_REQUIRE_ALL=1 turns its absence into a failure."""
     kafka = _kafka(tmp_path_factory.mktemp("kafka"))
     try:
         kafka.start()
