@@ -7,13 +7,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.certificates import Certificates
 from tests.kafka import ApacheKafka, KafkaMissing
+from tests.missing import missing
 from volvere.embedded import EmbeddedBroker
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data"
@@ -37,13 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return float(marker.args[0]) if marker else 0.0
 
     items.sort(key=patience, reverse=True)
-
-
-def missing(what: str) -> NoReturn:
-    """Something that the test needs is not on this machine: it is skipped and says so; with VOLVERE_REQUIRE_ALL=1 it fails."""
-    if os.environ.get("VOLVERE_REQUIRE_ALL"):
-        pytest.fail(f"VOLVERE_REQUIRE_ALL is set: {what}")
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")

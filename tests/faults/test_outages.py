@@ -38,6 +38,7 @@ from tests.faults.week import (
     track as finish,
 )
 from tests.kafka import ApacheKafka, read_topic
+from tests.missing import missing
 from volvere import files
 from volvere.feed import feed
 from volvere.simulator import Company
@@ -102,7 +103,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[Running, bool], None]]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a disk can be made full only by who may mount one: run as root")
+        missing("a disk can be made full only by who may mount one: run as root")
     ballast = folder / "ballast"
 
     def fill(_: Running, full: bool) -> None:
