@@ -740,14 +740,19 @@ Customers = Annotated[int, typer.Option(min=100, help="of how many customers")]
 
 
 @bench_app.command("track")
-def bench_track(kafka: Kafka = None, touchpoints: Touchpoints = 1_000_000, customers: Customers = 50_000) -> None:
+def bench_track(
+    kafka: Kafka = None,
+    rules: RulesFile = None,
+    touchpoints: Touchpoints = 1_000_000,
+    customers: Customers = 50_000,
+) -> None:
     """One `track` worker over touchpoints that wait on Kafka: touchpoints a second, peak memory.
 
-    `volvere bench track --kafka localhost:9092 --touchpoints 200000`
+    `volvere bench track --kafka localhost:9092 --touchpoints 200000 --rules tests/bench/two_rules.toml`
     """
     from volvere.bench import workers
 
-    settings = _outside(load(kafka=kafka), "bench track")
+    settings = _outside(load(kafka=kafka, rules=rules), "bench track")
     worker.set_up_logging(settings, "error")
     workers.track(settings, touchpoints, customers)
 

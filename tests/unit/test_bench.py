@@ -11,6 +11,7 @@ import pytest
 from schemas.errors import Impossible
 from schemas.times import DAY, parse_time
 from streams.partition import CONTROL
+from streams.rules import parse_rules
 from volvere.bench.failover import Pulse
 from volvere.bench.questions import written
 from volvere.bench.soak import DAYS, Series, State, company
@@ -75,3 +76,10 @@ def test_questions_cannot_be_asked_without_their_document(tmp_path: Path) -> Non
     """An installed package has no docs; the error says where they are."""
     with pytest.raises(Impossible, match="run this from a checkout"):
         written(tmp_path / "questions.md")
+
+
+def test_the_job_that_peers_do_as_well_has_two_rules() -> None:
+    """A kind that is new must not make the job of the comparison longer for one side."""
+    rules = parse_rules((Path(__file__).parents[1] / "bench" / "two_rules.toml").read_text(encoding="utf-8"))
+    live = {name for name, rule in rules.named.items() if rule.mode != "off"}
+    assert live == {"repeat_contact", "dropped_call"}

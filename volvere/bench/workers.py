@@ -62,6 +62,8 @@ def track(settings: Settings, touchpoints: int, customers: int) -> None:
         "VOLVERE_APPLICATION": prefix.rstrip("-"),
         "VOLVERE_LOG_LEVEL": "warning",
     }
+    if settings.rules is not None:
+        environment["VOLVERE_RULES"] = str(settings.rules)
     command = [sys.executable, "-m", "volvere.cli", "worker", "track"]
     with err.status("tracking"), subprocess.Popen(command, env=environment) as worker:
         topic = prefix + TOUCHPOINTS.name
