@@ -72,13 +72,14 @@ class Restorer:
         self._reader, self._source, self._state_topic = reader, source, state_topic
         self._trusted, self._generation, self._barrier = trusted, generation, barrier
 
-    async def examine(self, numbers: Iterable[int]) -> None:
+    async def examine(self, numbers: Iterable[int]) -> dict[int, Control]:
         """Before claiming: Impossible if a newer release, or one with other partitions, has written the state.
 
-        The control record is the last record of every flush, so the tail of the state shows it.
+        The control record is the last record of every flush, so the tail of the state shows it. Those that were found, by partition.
         """
+        found: dict[int, Control] = {}
         if not self._trusted:
-            return
+            return found
         async with self._reading(numbers) as (reader, states, _):
             async with within("the ends of the state"):
                 ends = await reader.end_offsets(states)
@@ -94,9 +95,9 @@ class Restorer:
                     for record in records:
                         if record.key == CONTROL:  # a rebuild may lie between the last one and those before: it holds
                             last[tp] = record.value
-                for value in last.values():
-                    read_control(value, count)
+                found |= {tp.partition: read_control(value, count) for tp, value in last.items()}
                 wanted, tail = wanted - seen - last.keys(), tail * 64
+        return found
 
     async def restore(self, numbers: Iterable[int], wanted: Callable[[int], bool]) -> dict[int, Restored]:
         """Read the state of claimed partitions to its end; those that are not wanted any more are left out."""

@@ -35,7 +35,9 @@ USER, PASSWORD = "worker", "hunter2 & co."
 """Who may come in where a login is asked for: by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512."""
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 DOORS = {"tls": "SSL", "expired": "SSL", "mutual": "SSL", "sasl": "SASL_SSL", "clear": "SASL_PLAINTEXT"}
-"""Listeners that ask for something: `expired` shows an old certificate, `mutual` wants the client's."""
+DOORS["astray"] = "PLAINTEXT"
+"""Listeners that ask for something: `expired` shows an old certificate, `mutual` wants the client's. `astray` asks for nothing, and
+sends its clients to a host that nobody knows."""
 
 
 class KafkaMissing(Exception):
@@ -231,12 +233,13 @@ def _libs() -> Path:
 
 def _properties(port: int, controller: int, log: Path, doors: dict[str, str]) -> str:
     listeners = ",".join([f"PLAINTEXT://127.0.0.1:{port}", *(f"{n.upper()}://{at}" for n, at in doors.items())])
+    advertised = listeners.replace("ASTRAY://127.0.0.1", "ASTRAY://kafka.invalid")
     protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"} | {n.upper(): DOORS[n] for n in doors}
     return f"""\
 process.roles=broker,controller
 node.id=1
 listeners={listeners},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={listeners}
+advertised.listeners={advertised}
 listener.security.protocol.map={",".join(f"{name}:{protocol}" for name, protocol in protocols.items())}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -354,6 +355,34 @@ def demo(
 
         good = _loop(show_it(seed, customers or 400, days or 10, seconds))
     if not good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    form: Annotated[Form, typer.Option("--format", help="how to write the findings")] = Form.table,
+    kafka: Kafka = None,
+    clickhouse: ClickHouse = None,
+    rules: RulesFile = None,
+) -> None:
+    """Look whether everything that the workers need is there and right, and say what to do about what is not.
+
+    Settings, files, rules, memory, disk; Kafka: name, port, login, brokers, topics, transactions, clock, state; ClickHouse: name, port,
+    login, version, tables and views. Nothing is changed. Run it where a worker runs, with the worker's settings, before the
+    first start and when something is odd. Exit code 1 when something is wrong.
+
+    `volvere doctor` · `volvere doctor --kafka kafka:9092 --clickhouse http://clickhouse:8123 --format json`
+    """
+    from volvere.doctor import diagnose
+
+    logging.disable()  # what the clients would say is in the findings
+    found = diagnose({"kafka": kafka, "clickhouse": clickhouse, "rules": rules})
+    text = show.findings(found, form.value)
+    if isinstance(text, str):
+        typer.echo(text)
+    else:
+        show.out.print(text)
+    if any(f.verdict == "wrong" for f in found):
         raise typer.Exit(1)
 
 

@@ -127,20 +127,30 @@ async def refusal(bootstrap: str, access: Access) -> str | None:
     """Why no broker lets us in, and what to do, in one line; None when one does, or when nobody says anything."""
     knocks = (_knock(address, access) for address in bootstrap.split(","))
     answers = await asyncio.gather(*knocks, return_exceptions=True)
-    if any(answer is None for answer in answers):
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    if len(refused) < len(answers):
         return None
-    told = (_words(answer, access) for answer in answers if answer is not None)
+    told = (_words(answer, access) for answer in refused)
     return next((words for words in told if words is not None), None)
 
 
-async def _knock(address: str, access: Access) -> None:
-    """One connection, and one question that only who is let in may ask."""
+async def brokers(bootstrap: str, access: Access) -> list[tuple[int, str, int]]:
+    """The brokers that clients are sent to: number, host and port of each; none where nobody answers."""
+    knocks = (_knock(address, access) for address in bootstrap.split(","))
+    answers = await asyncio.gather(*knocks, return_exceptions=True)
+    told = (answer for answer in answers if not isinstance(answer, BaseException))
+    return [(int(b[0]), str(b[1]), int(b[2])) for b in next(told, [])]
+
+
+async def _knock(address: str, access: Access) -> list[Any]:
+    """One connection, and one question that only who is let in may ask: which brokers there are."""
     host, _, port = address.rpartition(":")
     connection = await create_conn(host.strip("[]"), int(port), request_timeout_ms=ANSWER_WITHIN_MS, **access)
     try:
-        await connection.send(MetadataRequest([]))
+        answer = await connection.send(MetadataRequest([]))
     finally:
         connection.close()
+    return list(answer.brokers)
 
 
 def _words(error: BaseException, access: Access) -> str | None:

@@ -19,6 +19,7 @@ from rich.text import Text
 from schemas.errors import REASONS
 from sinks.clickhouse import jsonable
 from volvere.dlq import Box, Replayed
+from volvere.doctor import Finding
 from volvere.load import Loaded
 from volvere.run import Progress, Summary
 
@@ -217,6 +218,24 @@ def replayed(done: Replayed, dry_run: bool) -> None:
         problem(f"left {line}")
     if left > len(done.problems):
         problem(f"and {left - len(done.problems):,} more")
+
+
+_VERDICTS = {"ok": "green", "doubtful": "yellow", "wrong": "bold red", "unknown": "dim"}
+
+
+def findings(found: list[Finding], form: str) -> str | Table:
+    """What `volvere doctor` found: a line for each check, and under it what to do."""
+    if form != "table":
+        return answer(
+            ["name", "verdict", "found", "remedy"], [(f.name, f.verdict, f.found, f.remedy) for f in found], form
+        )
+    table = Table("verdict", "check", "found, and what to do", header_style="bold", box=None, pad_edge=False)
+    for f in found:
+        what = Text(f.found, style="dim" if f.verdict == "ok" else "")
+        if f.remedy:
+            what.append(f"{' ' if f.verdict == 'unknown' else chr(10)}→ {f.remedy}", style=_VERDICTS[f.verdict])
+        table.add_row(Text(f.verdict, style=_VERDICTS[f.verdict]), Text(f.name), what)
+    return table
 
 
 def answer(names: list[str], rows: list[tuple[object, ...]], form: str) -> str | Table:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from streams.app import TrackApp, TrackHost
+from streams.partition import Control
 from streams.restore import Restored, Restorer
 from streams.rules import parse_rules
 from tests.faults.crew import Crew, crew
@@ -42,9 +43,9 @@ class HeldBack(Restorer):
         self.let = asyncio.Event()
         self.asked: list[set[int]] = []
 
-    async def examine(self, numbers: Iterable[int]) -> None:
+    async def examine(self, numbers: Iterable[int]) -> dict[int, Control]:
         """At once."""
-        await self._restorer.examine(numbers)
+        return await self._restorer.examine(numbers)
 
     async def restore(self, numbers: Iterable[int], wanted: Callable[[int], bool]) -> dict[int, Restored]:
         """Later."""

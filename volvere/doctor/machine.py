@@ -1,0 +1,179 @@
+"""What this machine must give: settings that fit, files that can be read, rules, memory, open files, disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from streams.rules import RulesError
+from volvere.doctor import Check, Patient, Said
+from volvere.settings import Settings, shown, variable
+
+MIB = 1024 * 1024
+LEAST_MEMORY, USUAL_MEMORY = 256 * MIB, 1024 * MIB
+"""Below the first a worker does not start in peace; below the second there is little room for customers (README, Figures)."""
+LEAST_FILES = 1024
+"""Open files: each partition has a producer of its own with a connection to several brokers; an embedded ClickHouse many parts."""
+LEAST_DISK, USUAL_DISK = 64 * MIB, 1024 * MIB
+
+PASSWORDS = ("kafka_password_file", "kafka_key_password_file", "clickhouse_password_file")
+KEYS = ("kafka_key_file", "clickhouse_key_file")
+CERTIFICATES = ("kafka_ca_file", "kafka_cert_file", "clickhouse_ca_file", "clickhouse_cert_file")
+
+
+def given(settings: Settings) -> Said:
+    """The settings could be read."""
+    changed = sum(s.source != "default" for s in shown(settings))
+    return "ok", f"{changed} given, the others as they come; `volvere config show` tells them", ""
+
+
+def files(patient: Patient) -> Iterator[Said]:
+    """Certificates and secrets can be read, by us and not by everybody."""
+    settings, good = patient.settings, 0
+    for name in (*CERTIFICATES, *KEYS, *PASSWORDS):
+        path: Path | None = getattr(settings, name)
+        if path is None:
+            continue
+        try:
+            text = path.read_bytes()
+        except OSError as e:
+            yield (
+                "wrong",
+                f"{variable(name)}: {path} cannot be read ({e.strerror})",
+                f"mount the file there for user {os.getuid()}, or set {variable(name)} to where it is",
+            )
+            continue
+        if not text.strip():
+            yield "wrong", f"{variable(name)}: {path} is empty", "put the secret into it"
+        elif name not in CERTIFICATES and _for_everybody(path):
+            yield "doubtful", f"{variable(name)}: everybody on this machine may read {path}", f"run `chmod o-r {path}`"
+        else:
+            good += 1
+    env = Path(".env")
+    if env.is_file() and _for_everybody(env) and b"PASSWORD=" in env.read_bytes():
+        yield "doubtful", ".env may hold a password, and everybody on this machine may read it", "run `chmod 600 .env`"
+    yield "ok", f"{good} certificates and secrets can be read", ""
+
+
+def _for_everybody(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IROTH)
+
+
+def rules(patient: Patient) -> Iterator[Said]:
+    """The rules file is one, and means what it says."""
+    from volvere import rules as sheets
+
+    path = patient.settings.rules
+    try:
+        sheet = sheets.read(path)
+    except RulesError as e:
+        for line in str(e).splitlines():
+            yield "wrong", line, f"correct the file; `volvere rules check {path}` says when it is right"
+        return
+    for line in sheets.doubts(sheet, patient.now()):
+        where, _, why = line.partition(": ")
+        yield "doubtful", f"{where}: {why}", f"if it is not meant, change it in {path}"
+    changed = len(sheets.differences(sheet))
+    yield "ok", f"{path or 'the rules that come with Volveré'}, {changed} values differ from the defaults", ""
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Bytes that this process may use: of its control group, or of the machine; None where nobody says."""
+    limits: list[int] = []
+    try:
+        own = (root / "proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+    except OSError:
+        own = ""
+    groups = root / "sys/fs/cgroup"
+    for path in (groups / own / "memory.max", groups / "memory.max", groups / "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int(path.read_text()))
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        limits.append(int((root / "proc/meminfo").read_text().split()[1]) * 1024)
+    return min(limits, default=None)
+
+
+def memory(_: Patient) -> Iterator[Said]:
+    """There is room for what is remembered of customers."""
+    yield judged_memory(memory_limit())
+
+
+def judged_memory(limit: int | None) -> Said:
+    """limit: bytes."""
+    if limit is None:
+        return "ok", "this system does not say how much there is", ""
+    found = f"{limit // MIB:,} MiB"
+    if limit < LEAST_MEMORY:
+        return (
+            "wrong",
+            f"{found}: too little for a worker to start",
+            f"give it {USUAL_MEMORY // MIB:,} MiB, as its container's limit",
+        )
+    if limit < USUAL_MEMORY:
+        more = f"give a `track` or `store` worker {USUAL_MEMORY // MIB:,} MiB or more (README, Figures)"
+        return "doubtful", f"{found}: enough for a small company", more
+    return "ok", found, ""
+
+
+def open_files(_: Patient) -> Iterator[Said]:
+    """There are enough file descriptors for connections and parts of tables."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < LEAST_FILES:
+        more = f"run `ulimit -n {LEAST_FILES}` before" if most >= LEAST_FILES or most < 0 else "raise its hard limit"
+        yield "wrong", f"this process may open {limit} files, expected {LEAST_FILES} or more", more
+    else:
+        yield "ok", f"{limit:,}" if limit >= 0 else "no limit", ""
+
+
+def disk(patient: Patient) -> Iterator[Said]:
+    """The folders that are written to can be, and have room."""
+    settings = patient.settings
+    try:
+        folder = Path(tempfile.gettempdir())
+    except FileNotFoundError as e:  # none of the usual ones can be written to
+        yield "wrong", f"no folder for temporary files: {e.strerror}", "set TMPDIR to one that can be written to"
+        return
+    places = {"temporary files": (folder, "TMPDIR")}
+    if settings.clickhouse_is_embedded:
+        places["the embedded ClickHouse"] = (Path(settings.clickhouse).expanduser(), variable("clickhouse"))
+    for what, (place, name) in places.items():
+        yield _room(what, place, name)
+
+
+def _room(what: str, place: Path, name: str) -> Said:
+    there = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+    if not there.is_dir():
+        return "wrong", f"{there}, for {what}, is no folder", f"set {name} to a folder"
+    try:
+        with tempfile.TemporaryFile(dir=there) as probe:
+            probe.write(b"0" * 4096)
+            probe.flush()
+    except OSError as e:
+        return (
+            "wrong",
+            f"{there}, for {what}, cannot be written to ({e.strerror})",
+            f"make room there, let user {os.getuid()} write to it, or set {name} to another folder",
+        )
+    free = shutil.disk_usage(there).free
+    found, remedy = (
+        f"{free // MIB:,} MiB are free in {there}, for {what}",
+        f"make room, or set {name} to another folder",
+    )
+    if free < LEAST_DISK:
+        return "wrong", found, remedy
+    return ("doubtful", found, remedy) if free < USUAL_DISK else ("ok", found, "")
+
+
+CHECKS = (
+    Check("files", files),
+    Check("rules", rules),
+    Check("memory", memory),
+    Check("open files", open_files),
+    Check("disk", disk),
+)
