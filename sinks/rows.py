@@ -1,50 +1,47 @@
-"""A Kafka record to one row, as a line of JSON for ClickHouse's JSONEachRow.
+"""A Kafka record to one row: the values of the columns that COLUMNS names, None where it says nothing.
 
-What is absent is not written: most of a touchpoint's forty fields are, and ClickHouse fills
-in the default faster than Python could say "nothing". A row's `_version` comes from its
-content, never from its offset, so that a record delivered twice, late or in another order
-ends as the same row.
-
-Times are written as "seconds.microseconds": the one spelling that every version and setting of
-ClickHouse reads exactly.
+A row's `_version` comes from its content, never from its offset, so that a record delivered
+twice, late or in another order ends as the same row. Times are microseconds; what a column
+could not hold is refused here, where the field can be named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from schemas.decode import Headers, decode
 from schemas.errors import Unacceptable
-from schemas.times import SECOND, parse_time
+from schemas.times import parse_time
 from schemas.touchpoint import Normal, digest, row_version, subject_of
 
 _json = msgspec.json.Encoder().encode
+_values = msgspec.structs.astuple
 
-Lineage = bytes
-"""The tail of a row: topic, partition, offset and time of arrival, as `lineage` makes it."""
+Lineage = tuple[str, int, int, int]
+"""The end of a row: topic, partition, offset and time of arrival."""
+_LINEAGE = ("_topic", "_partition", "_offset", "appended_at")
+
+Row = tuple[Any, ...]
 
 
 def lineage(topic: str, partition: int) -> Callable[[int, int], Lineage]:
     """A function from offset and time of arrival (microseconds) to the columns that say whence a row came."""
-    head = f',"_topic":{_json(topic).decode()},"_partition":{partition},"_offset":'
-
-    def tail(offset: int, appended_at: int) -> Lineage:
-        return f'{head}{offset},"appended_at":"{appended_at // SECOND}.{appended_at % SECOND:06d}"}}'.encode()
-
-    return tail
+    return lambda offset, appended_at: (topic, partition, offset, appended_at)
 
 
-def touchpoint(value: bytes | None, appended_at: int, headers: Headers, tail: Lineage) -> bytes:
+def touchpoint(value: bytes | None, appended_at: int, headers: Headers, tail: Lineage) -> Row:
     """The row of a touchpoint or an operation. Raises Unacceptable where `schemas.decode` does."""
     return _touchpoint(decode(value, appended_at, headers), tail)
 
 
-def loaded(value: bytes, now: int, tail: Callable[[int], Lineage]) -> bytes:
+def loaded(value: bytes, now: int, tail: Callable[[int], Lineage]) -> Row:
     """The row of a touchpoint that comes from a file, arrived when it happened: `tail` makes its lineage of that time.
 
     now: what happens later is refused, microseconds. Raises Unacceptable as `touchpoint` does.
@@ -53,15 +50,19 @@ def loaded(value: bytes, now: int, tail: Callable[[int], Lineage]) -> bytes:
     return _touchpoint(t, tail(t.occurred_at))
 
 
-def _touchpoint(t: Normal, tail: Lineage) -> bytes:
+_NONE: dict[str, Any] = {}
+_TOUCHPOINT = (*Normal.__struct_fields__, "subject", "_version", *_LINEAGE)
+
+
+def _touchpoint(t: Normal, tail: Lineage) -> Row:
     version = row_version(t.version, digest(t))
-    subject = subject_of(t.customer_id, t.contact_id, t.source, t.event_id)
-    at = t.occurred_at
-    # After the digest: text is what the row wants, no longer what the workers hold.
-    t.occurred_at = f"{at // SECOND}.{at % SECOND:06d}"  # type: ignore[assignment]
-    if t.due_at is not None:
-        t.due_at = f"{t.due_at // SECOND}.{t.due_at % SECOND:06d}"  # type: ignore[assignment]
-    return b'%b,"subject":%b,"_version":%d%b' % (_json(t)[:-1], _json(subject), version, tail)
+    # After the digest: the column holds text.
+    t.attributes = _NONE if t.attributes is None else {name: _text(value) for name, value in t.attributes.items()}
+    return (*_values(t), subject_of(t.customer_id, t.contact_id, t.source, t.event_id), version, *tail)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _json(value).decode()
 
 
 class Stored(Normal, kw_only=True, gc=False):
@@ -89,7 +90,9 @@ stored = msgspec.json.Decoder(Stored).decode
 
 
 # What `track` writes is read as leniently as a consumer can: fields that a later release adds
-# are passed over. What a row needs must be there and have its type.
+# are passed over. What a row needs must be there, have its type and fit into its column.
+
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _Evidence(msgspec.Struct, gc=False):
@@ -121,9 +124,9 @@ class _FrictionData(msgspec.Struct, gc=False):
     provisional: bool
     final_at: str
     rule: _Rule
-    generation: int
-    revision: int
-    group_open: int
+    generation: _Count
+    revision: _Count
+    group_open: _Count
     summary: str
     reason: str | None = None
     resolved_at: str | None = None
@@ -160,14 +163,14 @@ class _Journey(msgspec.Struct, gc=False):
     state: Literal["active", "merged"]
     started_at: str
     ended_at: str
-    touchpoints: int
-    contacts: int
+    touchpoints: _Count
+    contacts: _Count
     first_channel: str
     last_channel: str
-    frictions: int
+    frictions: _Count
     score: float
-    generation: int
-    revision: int
+    generation: _Count
+    revision: _Count
     merged_into: str | None = None
     path: list[str] = []
     outcome: str | None = None
@@ -184,53 +187,54 @@ _SAME = (
     "channel", "queue", "agent_id", "topic", "product", "asset_id", "release", "generation", "revision", "group_open",
     "corrected", "suppressed", "replay", "summary",
 )  # fmt: skip
+_same = attrgetter(*_SAME)
+_FRICTION = (
+    *_SAME, "opened_at", "final_at", "resolved_at",
+    "observed_value", "observed_unit", "observed_window", "observed_also",
+    "threshold_value", "threshold_unit", "threshold_window",
+    "rule_id", "rule_digest", "mode", "evidence", "subject", "dedupkey", "groupkey", "detected_at",
+    "_version", "_deleted", *_LINEAGE,
+)  # fmt: skip
+_JOURNEY = (*_Journey.__struct_fields__, "_version", "_deleted", *_LINEAGE)
+
+COLUMNS = {"touchpoints": _TOUCHPOINT, "operations": _TOUCHPOINT, "frictions": _FRICTION, "journeys": _JOURNEY}
+"""What the values of a row are, by table."""
 
 
-def friction(value: bytes | None, tail: Lineage) -> bytes:
+def friction(value: bytes | None, tail: Lineage) -> Row:
     """The row of a friction event; retracted ones are marked as deleted. Raises Unacceptable."""
     event = _read(_friction, value)
     data = event.data
-    row: dict[str, Any] = {name: found for name in _SAME if (found := getattr(data, name)) is not None}
-    row["opened_at"] = _time(data.opened_at, "data.opened_at")
-    row["final_at"] = _time(data.final_at, "data.final_at")
-    if data.resolved_at is not None:
-        row["resolved_at"] = _time(data.resolved_at, "data.resolved_at")
-    for name, measure in (("observed", data.observed), ("threshold", data.threshold)):
-        if measure is not None:
-            row[f"{name}_value"], row[f"{name}_unit"] = measure.value, measure.unit
-            if measure.window is not None:
-                row[f"{name}_window"] = measure.window
-    if data.observed is not None:
-        row["observed_also"] = data.observed.also
-    row["rule_id"], row["rule_digest"], row["mode"] = data.rule.id, data.rule.digest, data.rule.mode
-    row["evidence"] = [
-        {
-            "source": e.source,
-            "event_id": e.event_id,
-            "occurred_at": _time(e.occurred_at, f"data.evidence.{i}.occurred_at"),
-            "role": e.role,
-        }
-        for i, e in enumerate(data.evidence)
-    ]
-    row["subject"], row["dedupkey"], row["groupkey"] = event.subject, event.dedupkey, event.groupkey
-    row["detected_at"] = _time(event.recordedtime, "recordedtime")
-    return _line(row, data.generation, data.revision, data.state == "retracted", tail)
+    observed, threshold = data.observed or _NOTHING, data.threshold or _NOTHING
+    return (
+        *_same(data),
+        _time(data.opened_at, "data.opened_at"),
+        _time(data.final_at, "data.final_at"),
+        None if data.resolved_at is None else _time(data.resolved_at, "data.resolved_at"),
+        *(observed.value, observed.unit, observed.window, observed.also),
+        *(threshold.value, threshold.unit, threshold.window),
+        *(data.rule.id, data.rule.digest, data.rule.mode),
+        [
+            (e.source, e.event_id, _time(e.occurred_at, f"data.evidence.{i}.occurred_at"), e.role)
+            for i, e in enumerate(data.evidence)
+        ],
+        *(event.subject, event.dedupkey, event.groupkey),
+        _time(event.recordedtime, "recordedtime"),
+        row_version(data.generation, data.revision),
+        data.state == "retracted",
+        *tail,
+    )
 
 
-def journey(value: bytes | None, tail: Lineage) -> bytes:
+_NOTHING = _Measure(None, None)  # type: ignore[arg-type]
+
+
+def journey(value: bytes | None, tail: Lineage) -> Row:
     """The row of a journey snapshot; merged ones are marked as deleted. Raises Unacceptable."""
     found = _read(_journey, value)
-    row = {name: given for name, given in msgspec.structs.asdict(found).items() if given is not None}
-    row["started_at"] = _time(found.started_at, "started_at")
-    row["ended_at"] = _time(found.ended_at, "ended_at")
-    return _line(row, found.generation, found.revision, found.state == "merged", tail)
-
-
-def _line(row: dict[str, Any], generation: int, revision: int, deleted: bool, tail: Lineage) -> bytes:
-    for name, number in (("generation", generation), ("revision", revision)):
-        if number < 0:
-            raise Unacceptable("invalid_field", f"expected a whole number from 0; got {number}", name)
-    return b'%b,"_version":%d,"_deleted":%d%b' % (_json(row)[:-1], row_version(generation, revision), deleted, tail)
+    found.started_at = _time(found.started_at, "started_at")
+    found.ended_at = _time(found.ended_at, "ended_at")
+    return (*_values(found), row_version(found.generation, found.revision), found.state == "merged", *tail)
 
 
 def _read(decoder: Callable[[bytes], Any], value: bytes | None) -> Any:
@@ -245,14 +249,8 @@ def _read(decoder: Callable[[bytes], Any], value: bytes | None) -> Any:
         raise Unacceptable("not_json", f"expected a JSON object; {e}") from None
 
 
-def _time(text: str, field: str) -> str:
+def _time(text: str, field: str) -> int:
     try:
-        at = parse_time(text)
+        return parse_time(text)
     except ValueError as e:
         raise Unacceptable("invalid_field", str(e), field) from None
-    return f"{at // SECOND}.{at % SECOND:06d}"
-
-
-def pack(lines: Iterable[bytes]) -> bytes:
-    """Rows as one body for JSONEachRow."""
-    return b"\n".join(lines)

@@ -29,6 +29,7 @@ from schemas.errors import Transient, Unacceptable
 from schemas.topics import FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, OPERATIONS, TOUCHPOINTS
 from sinks import rows
 from sinks.clickhouse import Inserter
+from sinks.rows import Row
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Prepared:
     """Rows of one batch for one table, each with its record, and what was refused on the way."""
 
     table: str
-    lines: list[bytes] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     records: list[ConsumerRecord] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     erased: int = 0
@@ -90,15 +91,15 @@ def prepare(table: str, batches: Records) -> Prepared:
                     if record.value is None:
                         out.erased += 1  # erasure deletes by its own topic; here there is nothing to add
                         continue
-                    line = rows.journey(record.value, tail(record.offset, at))
+                    row = rows.journey(record.value, tail(record.offset, at))
                 elif table == FRICTIONS.name:
-                    line = rows.friction(record.value, tail(record.offset, at))
+                    row = rows.friction(record.value, tail(record.offset, at))
                 else:
-                    line = rows.touchpoint(record.value, at, record.headers, tail(record.offset, at))
+                    row = rows.touchpoint(record.value, at, record.headers, tail(record.offset, at))
             except Unacceptable as e:
                 out.refused.append(Refused(tp.topic, tp.partition, record.offset, e.reason, str(e)))
             else:
-                out.lines.append(line)
+                out.rows.append(row)
                 out.records.append(record)
     return out
 
@@ -286,7 +287,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         async for attempt in stamina.retry_context(on=again, attempts=None, timeout=None, wait_max=5.0):
             with attempt:
                 try:
-                    bad = await asyncio.to_thread(self._inserter.insert, prepared.table, prepared.lines)
+                    bad = await asyncio.to_thread(self._inserter.insert, prepared.table, prepared.rows)
                 except Transient as e:
                     log.warning("ClickHouse is away, trying again, Kafka keeps what comes: %s", e)
                     raise
@@ -295,7 +296,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         for at, message in bad:
             record = prepared.records[at]
             prepared.refused.append(Refused(record.topic, record.partition, record.offset, "unstorable", message))
-        self.counts.rows[prepared.table] += len(prepared.lines) - len(bad)
+        self.counts.rows[prepared.table] += len(prepared.rows) - len(bad)
 
     def _report(self, prepared: Prepared) -> None:
         self.counts.erased += prepared.erased

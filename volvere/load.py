@@ -72,13 +72,13 @@ def load(
                     except Unacceptable as e:
                         done.refuse(place, e.reason, str(e))
                         continue
-                    work.lines.append(row)
+                    work.rows.append(row)
                     work.places.append(place)
                 case LeftOut(why=why):
                     done.left_out[why] += 1
                 case Refused(field=where, message=message, reason=reason):
                     done.refuse(place, reason, f"{where}: {message}" if where else message)
-            if len(work.lines) >= batch_rows:
+            if len(work.rows) >= batch_rows:
                 work.store(done)
                 show(done.stored, None)
     work.store(done)
@@ -91,18 +91,18 @@ class _Work:
 
     def __init__(self, client: Client) -> None:
         self.inserter = Inserter(client)
-        self.lines: list[bytes] = []
+        self.rows: list[rows.Row] = []
         self.places: list[str] = []
 
     def store(self, done: Loaded) -> None:
         try:
-            bad = self.inserter.insert(TOUCHPOINTS.name, self.lines)
+            bad = self.inserter.insert(TOUCHPOINTS.name, self.rows)
         except Transient as e:
             raise Transient(
                 f"{e}; {done.stored:,} rows are stored, all before {self.places[0]}: load again, what is there stays as it is"
             ) from e
         for at, message in bad:
             done.refuse(self.places[at], "unstorable", message)
-        done.stored += len(self.lines) - len(bad)
-        self.lines.clear()
+        done.stored += len(self.rows) - len(bad)
+        self.rows.clear()
         self.places.clear()

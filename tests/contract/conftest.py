@@ -110,9 +110,9 @@ class Table:
         """Friction events."""
         self.put("frictions", [rows.friction(json.dumps(fields).encode(), tail("frictions")) for fields in sent])
 
-    def put(self, table: str, lines: Sequence[bytes]) -> None:
+    def put(self, table: str, made: Sequence[rows.Row]) -> None:
         """Rows that ClickHouse must take."""
-        assert self.inserter.insert(table, lines) == []
+        assert self.inserter.insert(table, made) == []
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of an answer."""
@@ -131,12 +131,12 @@ def table(client: Client) -> Table:
     return Table(client)
 
 
-def tail(topic: str) -> bytes:
+def tail(topic: str) -> rows.Lineage:
     """Lineage of a record at the next offset: no two records of a run are the same row by accident."""
     return rows.lineage(topic, 0)(next(_offsets), ARRIVED)
 
 
-def touchpoint_row(**fields: Any) -> bytes:
+def touchpoint_row(**fields: Any) -> rows.Row:
     """The row of a touchpoint with the least that is required, and `fields`."""
     required = {
         "source": "pbx",

@@ -97,8 +97,11 @@ def test_store_of_an_earlier_release_is_brought_up_to_date(migrated: Client, tmp
     assert migrate(migrated, tmp_path) == MIGRATED[:2]
     added = {"path", "outcome", "amounts", "came_back"}
     table = Table(migrated)
-    old = json.loads(rows.journey(json.dumps(journey()).encode(), tail("journeys")))
-    table.put("journeys", [json.dumps({k: v for k, v in old.items() if k not in added}).encode()])
+    old = dict(
+        zip(rows.COLUMNS["journeys"], rows.journey(json.dumps(journey()).encode(), tail("journeys")), strict=True)
+    )
+    names, values = zip(*((name, value) for name, value in old.items() if name not in added), strict=True)
+    migrated.insert("volvere_store.journeys", [values], column_names=names)
     assert added.isdisjoint(table.one("SELECT * FROM volvere.journeys"))
 
     assert migrate(migrated) == MIGRATED[2:]
@@ -347,14 +350,21 @@ def test_many_months_in_one_batch(table: Table) -> None:
 
 
 def test_bad_rows_are_found_and_the_rest_is_stored(table: Table) -> None:
-    """One row that ClickHouse cannot take costs nobody else theirs, and is named by its position."""
-    lines = [touchpoint_row(event_id=f"e{i}") for i in range(100)]
-    lines[17] = lines[17].replace(b'"channel":"voice"', b'"channel":"voice","wait_ms":"soon"')
-    lines[99] = lines[99].replace(b'"channel":"voice"', b'"channel":"voice","amount":"1e99"')
-    refused = table.inserter.insert("touchpoints", lines)
-    assert [at for at, _ in refused] == [17, 99]
-    assert "wait_ms" in refused[0][1] and "amount" in refused[1][1]
-    assert table.ask("SELECT count() FROM volvere.touchpoints") == [(98,)]
+    """Rows that do not fit, or that a rule of the database's own refuses, cost nobody else theirs and are named by their position."""
+    made = [touchpoint_row(event_id=f"e{i}", wait_ms=i) for i in range(100)]
+    wait = rows.COLUMNS["touchpoints"].index("wait_ms")
+    made[17] = (*made[17][:wait], -1, *made[17][wait + 1 :])
+    made[99] = (*made[99][:wait], 2**64, *made[99][wait + 1 :])
+    table.client.command(
+        "ALTER TABLE volvere_store.touchpoints ADD CONSTRAINT no_40 CHECK wait_ms IS NULL OR wait_ms != 40"
+    )
+    try:
+        refused = table.inserter.insert("touchpoints", made)
+    finally:
+        table.client.command("ALTER TABLE volvere_store.touchpoints DROP CONSTRAINT no_40")
+    assert [at for at, _ in refused] == [17, 40, 99]
+    assert ["wait_ms" in reason for _, reason in refused] == [True] * 3
+    assert table.ask("SELECT count() FROM volvere.touchpoints") == [(97,)]
 
 
 def test_insert_into_nothing_is_a_problem_not_a_bad_row(table: Table) -> None:

@@ -74,10 +74,10 @@ def test_rows_are_those_of_the_worker(table: Table) -> None:
         for n, value in enumerate(lines)
     ]
     by_worker = prepare("touchpoints", {place: records})
-    table.put("touchpoints", by_worker.lines)
+    table.put("touchpoints", by_worker.rows)
     assert loaded == stored(table, ARRIVED)
     assert len(loaded) > 300
-    assert done.stored == len(by_worker.lines)
+    assert done.stored == len(by_worker.rows)
     assert done.refused == Counter(refused.reason for refused in by_worker.refused)
     assert {"future", "not_json", "not_an_object", "missing_field", "invalid_field"} <= done.refused.keys()
 

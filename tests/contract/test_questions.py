@@ -9,6 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from sinks.clickhouse import query
+from sinks.rows import Row
 from tests.contract.conftest import TABLES, Table
 from volvere.bench import questions
 from volvere.simulator import Company
@@ -17,16 +18,16 @@ QUESTIONS = questions.written()
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, list[bytes]]:
+def told() -> dict[str, list[Row]]:
     """Rows of a company's January and of the months after, by table."""
-    found: dict[str, list[bytes]] = defaultdict(list)
+    found: dict[str, list[Row]] = defaultdict(list)
     for name, line in questions.told(Company(customers=400, days=150, start=questions.START, contacts_per_day=0.05)):
         found[name].append(line)
     return found
 
 
 @pytest.fixture(scope="module")
-def stored(migrated: Client, told: dict[str, list[bytes]]) -> Client:
+def stored(migrated: Client, told: dict[str, list[Row]]) -> Client:
     """All of it in a store, merged, and then half of it once more."""
     migrated.command("SYSTEM STOP VIEW volvere_store.contacts_refresh")
     for name in TABLES:

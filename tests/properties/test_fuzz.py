@@ -253,7 +253,7 @@ def work(numbers: range) -> tuple[Tally, Outcome]:
         refused = tally.refused.total() - before
         assert outcome.reasons == tally.refused
         made = prepare("touchpoints", {HERE: records})
-        assert len(made.lines) + len(made.refused) == len(records)
+        assert len(made.rows) + len(made.refused) == len(records)
         assert {r.reason for r in made.refused} <= REASONS.keys()
         assert len(made.refused) == refused, "both workers judge alike"
         for record in records[::100]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from schemas import times
 from schemas.times import (
     DAY,
     EARLIEST,
@@ -30,6 +32,27 @@ def test_times_go_out_as_they_came(micros: int) -> None:
     assert parse_time(text) == micros
     read = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
     assert (read.days * 86_400 + read.seconds) * SECOND + read.microseconds == micros
+
+
+@given(st.integers(EARLIEST - HOUR, LATEST + HOUR), st.integers(0, 26), st.characters())
+@example(EARLIEST, 18, "\N{ARABIC-INDIC DIGIT ONE}")
+@example(EARLIEST, 17, "6")
+@example(EARLIEST, 25, "_")
+@example(EARLIEST, 16, ".")
+@example(EARLIEST, 26, "z")
+def test_the_short_way_says_what_the_long_way_says(when: int, at: int, other: str) -> None:
+    """Times are mostly read by their minute and the digits behind it: no time is one there that is none by the rule."""
+    text = format_time(when)
+    assert _verdict(parse_time, text) == _verdict(times._parse, text)
+    text = text[:at] + other + text[at + 1 :]
+    assert _verdict(parse_time, text) == _verdict(times._parse, text)
+
+
+def _verdict(parse: Callable[[object], int], text: str) -> int | str:
+    try:
+        return parse(text)
+    except ValueError as e:
+        return str(e)
 
 
 @given(st.integers(1, 400 * DAY // 1000).map(lambda n: n * 1000))

@@ -57,7 +57,7 @@ def written(document: Path = DOCUMENT) -> list[tuple[str, str]]:
     return re.findall(r"^## (.*?)\n.*?```sql\n(.*?)```", text, re.MULTILINE | re.DOTALL)
 
 
-def told(company: Company) -> Iterator[tuple[str, bytes]]:
+def told(company: Company) -> Iterator[tuple[str, rows.Row]]:
     """Rows of a company as (table, row): its touchpoints, then the frictions and journeys that `track` would find."""
     subjects: dict[str, Facts] = {}
     tracker = Tracker(parse_rules())
@@ -124,10 +124,10 @@ def questions(touchpoints: int) -> None:
     out.print(table)
 
 
-def _store(inserter: Inserter, company: Company, expected: int) -> dict[str, tuple[int, list[bytes]]]:
+def _store(inserter: Inserter, company: Company, expected: int) -> dict[str, tuple[int, list[rows.Row]]]:
     """Insert all of it; by table how many rows, and those that are to be there twice."""
-    waiting: dict[str, list[bytes]] = defaultdict(list)
-    stored: dict[str, tuple[int, list[bytes]]] = {}
+    waiting: dict[str, list[rows.Row]] = defaultdict(list)
+    stored: dict[str, tuple[int, list[rows.Row]]] = {}
     began = time.monotonic()
 
     def flush(name: str) -> None:
