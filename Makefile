@@ -42,8 +42,9 @@ lint: setup  ## lint, format, types and layers, without tests
 torture: setup  ## faults at random against a simulated week, on an Apache Kafka of its own: ROUNDS=10 SEED=1 REPORT=file
 	@$(BIN)/python -m tests.faults.torture --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) $(if $(REPORT),--report $(REPORT))
 
-bench: setup  ## measure track and store on an Apache Kafka of their own (Java and Maven needed)
-	@$(BIN)/python -m tests.bench
+# WHAT: peers, scale, cost, own or page; OPTIONS: see .venv/bin/python -m tests.bench WHAT --help
+bench: setup  ## Volveré beside its peers on an Apache Kafka of its own (JDK 17, Maven): OPTIONS="--runs 3"
+	@$(BIN)/python -m tests.bench $(or $(WHAT),peers) $(OPTIONS)
 
 schemas: setup  ## generate the JSON Schemas, the page of views and .env.example anew
 	$(BIN)/python -m schemas.registry

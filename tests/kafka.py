@@ -115,6 +115,17 @@ class ApacheKafka:
             )
         self._await()
 
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        """The folder of its segments."""
+        return self._folder / "log"
+
     def kill(self) -> None:
         """SIGKILL, as when its machine fails. Twice is once."""
         if self._process is not None:

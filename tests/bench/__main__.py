@@ -1,30 +1,184 @@
-"""`make bench`: an Apache Kafka of its own, then `volvere bench` against it, one after the other."""
+"""`make bench`: Volveré beside its peers, on an Apache Kafka of its own; the page, the chart and the figures go to docs/.
+
+Contestants come in turns, so that what the machine does besides meets all of them. A contestant that finds other
+frictions than the others ends the benchmark, with what differed.
+"""
 
 from __future__ import annotations
 
+import argparse
+import gc
+import logging
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench import cost, report, results
+from tests.bench.contestants import CONTESTANTS, VOLVERE_1, VOLVERE_2, Contestant, PeerMissing, prepare
+from tests.bench.measure import Broken, run
+from tests.bench.records import Company, Workload
+from tests.bench.results import Book
+from tests.bench.storing import store
 from tests.kafka import ApacheKafka, KafkaMissing
+from volvere.show import err, out
+
+SIZES = {
+    "workers": {"1": Company(), "2": Company()},
+    "customers": {f"{n:,}": Company(customers=n, entries=12) for n in (10_000, 100_000, 1_000_000)},
+    "entries": {str(n): Company(customers=10_000, entries=n) for n in (12, 120, 500)},
+    "partitions": {str(n): Company(entries=20, partitions=n) for n in (4, 16, 64)},
+}
+"""Question -> sizes. All touchpoints of each company are worked on, and the last quarter of them is measured."""
+UNMEASURED = 0.75
+
+
+@contextmanager
+def _kafka() -> Iterator[tuple[ApacheKafka, Path]]:
+    with tempfile.TemporaryDirectory(prefix="volvere-bench-") as name:
+        kafka = ApacheKafka(Path(name), lasting=True)
+        kafka.start()
+        try:
+            yield kafka, Path(name)
+        finally:
+            kafka.kill()
+
+
+def _given(who: Contestant, events: int) -> int:
+    return min(events, who.prefix or events)
+
+
+def peers(asked: argparse.Namespace) -> None:
+    """All contestants, `runs` times."""
+    chosen = [who for who in CONTESTANTS if not asked.only or who.key in asked.only.split(",")]
+    prepare(chosen)
+    company = Company(asked.customers, asked.entries)
+    with err.status("making the touchpoints"):
+        work = {n: Workload(company, n) for n in {_given(who, asked.events) for who in chosen}}
+    book = _book(asked, company, work[max(work)].bytes_an_event)
+    with _kafka() as (kafka, folder):
+        for number in range(1, asked.runs + 1):
+            for who in chosen:
+                with err.status(f"run {number} of {asked.runs}: {who.title}"):
+                    found = run(who, kafka, work[_given(who, asked.events)], folder, asked.load)
+                book.runs.append(found)
+                told = "" if found.p99 is None else f", p99 {found.p99:,.0f} ms at {found.load:,.0f}/s"
+                out.print(f"{number}/{asked.runs} {who.title}: {found.rate:,.0f}/s{told}")
+                _write(book, asked.into)
+        for number in range(1, asked.runs + 1) if asked.store else ():
+            with err.status(f"run {number} of {asked.runs}: store"):
+                book.stored.append(store(kafka, work[max(work)], folder))
+            out.print(f"{number}/{asked.runs} store: {book.stored[-1].rows / book.stored[-1].seconds:,.0f}/s")
+            _write(book, asked.into)
+    out.print("\n" + report.table(book) + "\n" + report.ratios(book))
+
+
+def scale(asked: argparse.Namespace) -> None:
+    """What grows with what, of Volveré with the two rules; into the book that is there."""
+    book = results.read(asked.into / "benchmark.json")
+    with _kafka() as (kafka, folder):
+        for question in asked.only.split(",") if asked.only else SIZES:
+            book.scale[question] = {}
+            for size, company in SIZES[question].items():
+                who = VOLVERE_2 if (question, size) == ("workers", "2") else VOLVERE_1
+                with err.status(f"{size} {question}: making the touchpoints"):
+                    work = Workload(company, round(company.customers * company.entries * asked.share))
+                for number in range(1, asked.runs + 1):
+                    with err.status(f"{size} {question}: run {number} of {asked.runs}"):
+                        found = run(who, kafka, work, folder, 0, UNMEASURED)
+                    book.scale[question].setdefault(size, []).append(found)
+                    out.print(f"{size} {question}: {found.rate:,.0f}/s, {found.cpu:.1f} CPU seconds a million")
+                    _write(book, asked.into)
+                del work
+
+
+def own(asked: argparse.Namespace) -> None:
+    """`volvere bench track` and `volvere bench store`, over a simulated company."""
+    with _kafka() as (kafka, _):
+        for what in ("track", "store"):
+            subprocess.run([sys.executable, "-m", "volvere.cli", "bench", what, "--kafka", kafka.bootstrap], check=True)
+
+
+def costs(asked: argparse.Namespace) -> None:
+    """What so many touchpoints a second need, from the figures that are there."""
+    book = results.read(asked.into / "benchmark.json")
+    out.print(cost.page(book, cost.Assumed(core=asked.core, gigabyte=asked.gigabyte)), markup=False)
+
+
+def write_again(asked: argparse.Namespace) -> None:
+    """The page and the chart anew, from the figures that are there."""
+    _write(results.read(asked.into / "benchmark.json"), asked.into)
+
+
+def _book(asked: argparse.Namespace, company: Company, event_bytes: float) -> Book:
+    return Book(
+        machine=results.machine(),
+        day=results.today(),
+        commit=results.commit(),
+        customers=company.customers,
+        entries=company.entries,
+        partitions=company.partitions,
+        event_bytes=event_bytes,
+    )
+
+
+def _write(book: Book, folder: Path) -> None:
+    book.write(folder / "benchmark.json")
+    (folder / "benchmark.md").write_text(report.page(book), encoding="utf-8")
+    (folder / "benchmark.svg").write_text(report.chart(book), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, does: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=does.__doc__, description=does.__doc__)
+        made.set_defaults(does=does)
+        made.add_argument(
+            "--into", type=Path, default=results.FILE.parent, help="folder of the figures, page and chart"
+        )
+        return made
+
+    beside = command("peers", peers)
+    beside.add_argument("--events", type=int, default=3_000_000, help="touchpoints for those that are quick enough")
+    beside.add_argument("--customers", type=int, default=50_000)
+    beside.add_argument("--entries", type=int, default=60, help="touchpoints of each customer in the end")
+    beside.add_argument("--runs", type=int, default=3)
+    beside.add_argument("--load", type=float, default=15.0, help="seconds of half load in each run; 0: none")
+    beside.add_argument("--only", help="contestants: " + ",".join(who.key for who in CONTESTANTS))
+    beside.add_argument("--store", action=argparse.BooleanOptionalAction, default=True, help="measure `store`, too")
+    grows = command("scale", scale)
+    grows.add_argument("--runs", type=int, default=3)
+    grows.add_argument("--only", help="questions: " + ",".join(SIZES))
+    grows.add_argument("--share", type=float, default=1.0, help="how much of each company's touchpoints")
+    command("own", own)
+    euros = command("cost", costs)
+    euros.add_argument("--core", type=float, default=20.0, help="euros a month for a core with 4 GiB of memory")
+    euros.add_argument("--gigabyte", type=float, default=0.08, help="euros a month for a gigabyte of SSD")
+    command("page", write_again)
+    return parser
 
 
 def main(*options: str) -> int:
-    """Run both benchmarks with these options, such as --touchpoints 100000; the exit code of the first that fails."""
+    """Run a command; 1 where contestants disagree or stand still, 2 where something is missing."""
+    asked = _parser().parse_args(options or ("peers",))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a new broker has no coordinator for its first second
+    gc.freeze()
+    gc.disable()  # millions of records without cycles
+    began = time.monotonic()
     try:
-        kafka = ApacheKafka(Path(tempfile.mkdtemp(prefix="volvere-kafka-")), lasting=True)
-    except KafkaMissing as e:
-        sys.exit(f"no benchmark: {e}")
-    kafka.start()
-    try:
-        for what in ("track", "store"):
-            command = [sys.executable, "-m", "volvere.cli", "bench", what, "--kafka", kafka.bootstrap, *options]
-            code = subprocess.call(command)
-            if code:
-                return code
-    finally:
-        kafka.kill()
+        asked.does(asked)
+    except (KafkaMissing, PeerMissing) as e:
+        err.print(f"no benchmark: {e}", markup=False)
+        return 2
+    except Broken as e:
+        err.print(str(e), markup=False)
+        return 1
+    err.print(f"{time.monotonic() - began:,.0f} s")
     return 0
 
 
