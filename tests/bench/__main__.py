@@ -34,6 +34,8 @@ SIZES = {
 }
 """Question -> sizes. All touchpoints of each company are worked on, and the last quarter of them is measured."""
 UNMEASURED = 0.75
+WARMING = 0.25
+"""Of the peers' touchpoints: while these are worked on, Java compiles and caches fill."""
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def peers(asked: argparse.Namespace) -> None:
         for number in range(1, asked.runs + 1):
             for who in chosen:
                 with err.status(f"run {number} of {asked.runs}: {who.title}"):
-                    found = run(who, kafka, work[_given(who, asked.events)], folder, asked.load)
+                    found = run(who, kafka, work[_given(who, asked.events)], folder, asked.load, WARMING)
                 book.runs.append(found)
                 told = "" if found.p99 is None else f", p99 {found.p99:,.0f} ms at {found.load:,.0f}/s"
                 out.print(f"{number}/{asked.runs} {who.title}: {found.rate:,.0f}/s{told}")

@@ -1,7 +1,7 @@
 """One run of one contestant: a topic that is filled before, then the work until its end, then further touchpoints at half the pace.
 
-All figures of the work are taken between two moments: when every partition has told its first friction, and when the
-last is told. Both are the broker's times of append; what had been done until the first moment is known from the
+All figures of the work are taken between two moments: when every partition has told a friction of the first touchpoints
+after the warm-up, and when the last is told. Both are the broker's times of append; what had been done until the first moment is known from the
 frictions told until then, each of which a known touchpoint proves. So no start of an interpreter is measured, and no
 worker is that waits for another to join. Under half load latency is the time from the append of the touchpoint that
 proves a friction until a `read_committed` consumer holds the friction.

@@ -16,7 +16,7 @@ MIB = 2**20
 def page(book: Book) -> str:
     """The whole page, Markdown."""
     ours = [who for who in CONTESTANTS if book.of(who.key)]
-    runs = max(len(book.of(who.key)) for who in ours)
+    runs = sorted({len(book.of(who.key)) for who in ours})
     parts = [
         "# Beside its peers\n",
         (
@@ -26,8 +26,8 @@ def page(book: Book) -> str:
         ),
         (
             f"{book.day}, commit {book.commit}. {book.machine}. {_number(max(r.given for r in book.runs))} touchpoints of "
-            f"{_number(book.customers)} customers, {book.entries} each in the end, {book.event_bytes:.0f} bytes with the key, "
-            f"{book.partitions} partitions. Medians of {runs} {'run' if runs == 1 else 'runs'}, in brackets the least and the greatest.\n"
+            f"{_number(book.customers)} customers, {max(r.given for r in book.runs) / book.customers:.0f} each in the end, {book.event_bytes:.0f} bytes with the key, "
+            f"{book.partitions} partitions. Medians of {' to '.join(map(str, runs))} runs, in brackets the least and the greatest.\n"
         ),
         "![Touchpoints a second](benchmark.svg)\n",
         table(book),
@@ -76,8 +76,8 @@ def _notes(book: Book) -> str:
     ]
     frictions = max(r.frictions for r in book.runs)
     notes.append(
-        f"All found the same frictions, {_number(frictions)} in all the touchpoints: of the first to the last the same contacts, "
-        "by kind; otherwise there would be no table. Volveré does more than that: it also tells when each friction is over, by time "
+        f"All found the same frictions, {_number(frictions)} in all the touchpoints, by kind and contact; otherwise there "
+        "would be no table. Volveré does more than that: it also tells when each friction is over, by time "
         "or by what happened, publishes journeys, takes touchpoints late, twice and in any order, and keeps the touchpoints that "
         "prove a friction. The peers keep what the two rules need, and find the same because each customer's touchpoints come "
         "once and in order."
