@@ -23,9 +23,11 @@ from pathlib import Path
 from statistics import fmean, linear_regression
 
 import msgspec
+import stamina
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from kafka import TopicPartition as Place
 from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
 from rich.table import Table
 
 from schemas.errors import Impossible
@@ -248,8 +250,12 @@ def open_files(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
+@stamina.retry(on=KafkaError, timeout=60.0, attempts=None)
 def _lags(on: Stage) -> dict[str, int]:
-    """Touchpoints that each worker's group has still to read, by the name of the worker: `track` or `store`."""
+    """Touchpoints that each worker's group has still to read, by the name of the worker: `track` or `store`.
+
+    A busy Kafka may have no leader for a partition for a moment; an hour's soak outlasts that.
+    """
     topic = on.prefix + TOUCHPOINTS.name
     places = [Place(topic, q) for q in range(PARTITIONS)]
     ends = on.admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
