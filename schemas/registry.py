@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from schemas.friction import FrictionEvent
+from schemas.incident import IncidentEvent
 from schemas.journey import JourneySnapshot
 from schemas.touchpoint import Touchpoint
 
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, tuple[str, type[BaseModel]]] = {
     "touchpoint": ("Touchpoint", Touchpoint),
     "friction": ("Friction event", FrictionEvent),
     "journey": ("Journey snapshot", JourneySnapshot),
+    "incident": ("Incident event", IncidentEvent),
 }
 """Name of the file, title, and the model that it is made from. The number in `$id` rises with a breaking change."""
 

@@ -49,7 +49,7 @@ TOUCHPOINTS = Topic(
 )  # fmt: skip
 FRICTIONS = Topic(
     "frictions", "subject", "CloudEvents 1.0 JSON", FrictionEvent,
-    "track", ("store", "alerting systems"), config=_RETENTION,
+    "track", ("store", "alert", "alerting systems"), config=_RETENTION,
 )  # fmt: skip
 JOURNEYS = Topic(
     "journeys", "subject and journey_id", "JourneySnapshot JSON; null only for erasure", JourneySnapshot,
@@ -67,8 +67,16 @@ FACTS = Topic(
     "facts", "subject, or the control record's key", "packed facts with a codec byte", None,
     "track", ("track",), config={"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"},
 )  # fmt: skip
+ALERTS = Topic(
+    "alerts", "receiver and dedupkey", "an incident as its receiver knows it, JSON; null: over and forgotten", None,
+    "alert", ("alert",), config={"cleanup.policy": "compact"},
+)  # fmt: skip
+UNDELIVERED = Topic(
+    "alerts.dlq", "dedupkey", "the friction event; which receiver refused it, and why, in headers", None,
+    "alert", ("operators",), owned=False, config=_RETENTION,
+)  # fmt: skip
 
-TOPICS = (TOUCHPOINTS, FRICTIONS, JOURNEYS, OPERATIONS, DEAD_LETTERS, FACTS)
+TOPICS = (TOUCHPOINTS, FRICTIONS, JOURNEYS, OPERATIONS, DEAD_LETTERS, FACTS, ALERTS, UNDELIVERED)
 
 
 @lru_cache(maxsize=65_536)

@@ -11,18 +11,17 @@ overrides that could both be meant are an error, so no order decides.
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
 from importlib.resources import files
-from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
+from schemas.problems import Key, Problems
 from schemas.times import DAY, parse_duration, parse_time
 from schemas.touchpoint import Id, Word
 from streams.calendars import Calendar
@@ -428,7 +427,7 @@ def parse_rules(text: str = "", name: str = "rules") -> Rules:
         for kind, table in tables.items()
         if isinstance(table, dict) and "override" in table and kind != "calendars"  # one may be called so
     }
-    found = _Problems(text, name)
+    found = Problems(text, name)
     rules = found.judged(Rules, tables, ())
     if rules is not None:
         for kind, listed in overrides.items():
@@ -444,38 +443,6 @@ def parse_rules(text: str = "", name: str = "rules") -> Rules:
     return rules
 
 
-class _Problems:
-    """What is wrong with a text, a line each."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.text, self.name = text, name
-        self.lines: list[str] = []
-
-    def add(self, path: Path, message: str) -> None:
-        where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in path)
-        line = f"{self.name}{_line(path, self.text)}: {where}: {message}"
-        if line not in self.lines:
-            self.lines.append(line)
-
-    def judged(self, model: type[T], value: Any, path: Path) -> T | None:
-        """The value as a model; None, with every problem noted, if it is none."""
-        try:
-            return model.model_validate(value)
-        except ValidationError as e:
-            for error in e.errors(include_url=False):
-                loc = tuple(part for part in error["loc"] if part != "[key]")
-                message = error["msg"].removeprefix("Value error, ")
-                if error["type"] == "extra_forbidden":
-                    known = _known(model, loc[:-1])
-                    message = "unknown key" + (f"; expected one of {', '.join(known)}" if known else "")
-                self.add(path + loc, message[0].lower() + message[1:])
-            return None
-
-
-T = TypeVar("T", bound=BaseModel)
-Path = tuple[str | int, ...]
-
-
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
@@ -485,7 +452,7 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _overrides(
-    rules: Rules, kind: str, table: dict[str, Any], listed: Any, found: _Problems
+    rules: Rules, kind: str, table: dict[str, Any], listed: Any, found: Problems
 ) -> Iterator[tuple[Where, Any]]:
     if not isinstance(listed, list) or not all(isinstance(given, dict) for given in listed):
         found.add((kind, "override"), f"expected tables headed [[{kind}.override]]")
@@ -512,7 +479,7 @@ def _overrides(
         yield where, variant
 
 
-def _hang_up(rule: Any, calendars: dict[str, Calendar], path: Path, found: _Problems) -> None:
+def _hang_up(rule: Any, calendars: dict[str, Calendar], path: Key, found: Problems) -> None:
     """Give a rule the calendar that it names."""
     if not isinstance(rule, Timed) or rule.calendar is None:
         return
@@ -520,42 +487,3 @@ def _hang_up(rule: Any, calendars: dict[str, Calendar], path: Path, found: _Prob
     if rule.open is None:
         known = f"one of {', '.join(sorted(calendars))}" if calendars else f"a table [calendars.{rule.calendar}]"
         found.add((*path, "calendar"), f'there is no calendar "{rule.calendar}"; expected {known}')
-
-
-def _known(model: Any, path: Path) -> list[str]:
-    for part in path:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
-    return sorted(getattr(model, "model_fields", {}))
-
-
-def _line(path: Path, text: str) -> str:
-    """The ":LINE" of the key, as well as can be told without a second parser; "" if it is not written out."""
-    best, length = "", 0
-    table: Path = ()
-    tables: Counter[Path] = Counter()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*(\[?)\[\s*([^\]]+?)\s*\]", line):
-            table = ()
-            for part in _parts(header[2]):
-                table = (*table, part)
-                if table in tables:  # what stands below a list of tables belongs to its latest
-                    table = (*table, tables[table] - 1)
-            if header[1]:
-                listed = table[:-1] if isinstance(table[-1], int) else table
-                table = (*listed, tables[listed])
-                tables[listed] += 1
-                if path == listed and not best:
-                    return f":{number}"
-            here = table
-        elif key := re.match(r"""\s*((?:[\w.-]|"[^"]*"|'[^']*')+)\s*=""", line):
-            here = (*table, *_parts(key[1]))
-        else:
-            continue
-        if len(here) > length and path[: len(here)] == here:
-            best, length = f":{number}", len(here)
-    return best
-
-
-def _parts(key: str) -> list[str]:
-    return [part.strip(" \"'") for part in key.split(".")]

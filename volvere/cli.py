@@ -25,6 +25,7 @@ from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
 from schemas.times import parse_time
 from schemas.topics import DEFAULT_PARTITIONS
+from sinks.alerts.routes import RoutesError
 from sinks.clickhouse import StoreProblem, connect, migrate, newest_generation
 from sinks.clickhouse import query as ask
 from streams.rules import RulesError
@@ -57,7 +58,9 @@ bench_app = typer.Typer(
 dlq_app = typer.Typer(
     no_args_is_help=True, help="See what could not be read, and send it again once it can be. It holds personal data."
 )
+alerts_app = typer.Typer(no_args_is_help=True, help="See to who is alerted of what: the routes file.")
 config_app = typer.Typer(no_args_is_help=True, help="See the settings in force.")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(config_app, name="config")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(topics_app, name="topics")
@@ -83,6 +86,9 @@ Kafka = Annotated[
 ClickHouse = Annotated[
     str | None,
     typer.Option("--clickhouse", metavar="WHERE", help="a folder, or an http(s) URL [VOLVERE_CLICKHOUSE]"),
+]
+RoutesFile = Annotated[
+    Path | None, typer.Option("--routes", metavar="FILE", help="the routes file (TOML) [VOLVERE_ALERT_ROUTES]")
 ]
 RulesFile = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="a rules file (TOML) [VOLVERE_RULES]")]
 In = Annotated[InputFormat, typer.Option("--format", help="what the file is")]
@@ -635,6 +641,33 @@ def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
         _loop(worker.until_signalled(worker.store(settings, at, client).run, settings.stop_within_s))
 
 
+@worker_app.command("alert")
+def worker_alert(
+    kafka: Kafka = None,
+    routes: RoutesFile = None,
+    beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="tell new receivers also what happened before")
+    ] = False,
+) -> None:
+    """Tell alerting systems of frictions, as incidents: Alertmanager, PagerDuty, webhooks.
+
+    Each incident is told when it opens, when it gets worse and when it is over. One worker works; start a second one,
+    and it takes over when the first is gone. A receiver that is away holds up nobody else, and hears what it missed when it
+    is back. A receiver that was never told anything begins with what happens from now on.
+
+    `volvere worker alert --kafka localhost:9092 --routes routes.toml`
+    """
+    from volvere import alert
+
+    settings = _outside(load(kafka=kafka, alert_routes=routes), "worker alert")
+    worker.set_up_logging(settings)
+    told = alert.load_routes(settings.alert_routes)
+    with worker.broker(settings, create=False) as at:
+        for name in [] if beginning else alert.begin(settings, at, told):
+            show.problem(f"{name} is new: it is told what happens from now on", "dim")
+        _loop(worker.until_signalled(partial(alert.run, settings, at, told), settings.stop_within_s))
+
+
 @worker_app.command("all")
 def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesFile = None) -> None:
     """Both in one process, with whatever is embedded; prints the broker's address for `send` and `watch`.
@@ -651,6 +684,39 @@ def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesF
         )
         work = partial(worker.run_all, settings, in_force, at, client)
         _loop(worker.until_signalled(work, settings.stop_within_s))
+
+
+@alerts_app.command("check")
+def alerts_check(
+    file: Annotated[Path, typer.Argument(help="a routes file (TOML)")],
+    send: Annotated[
+        bool, typer.Option("--send", help="open a test incident at each receiver, and resolve it at once")
+    ] = False,
+) -> None:
+    """Check a routes file: what is wrong with it, and who would be told of what.
+
+    Every problem is told with file, line and key; exit code 2 if there is one, or if a receiver does not take the test incident.
+    Secrets are looked for where the file says they are, and never shown.
+
+    `volvere alerts check routes.toml` · `volvere alerts check routes.toml --send`
+    """
+    from volvere import alert
+
+    told = alert.load_routes(file)
+    worker.set_up_logging(load(), "error")
+    show.out.print(f"OK: {len(told)} receiver{'' if len(told) == 1 else 's'}")
+    for each in told:
+        show.out.print(Text(f"  {each.words()}"), soft_wrap=True)
+    if not send:
+        return
+    outcomes = _loop(alert.try_out(told))
+    for name, wrong in outcomes.items():
+        if wrong is None:
+            show.out.print(Text(f"{name} took the test incident, and its end"), soft_wrap=True)
+        else:
+            show.problem(f"{name} did not take it: {wrong}")
+    if any(wrong is not None for wrong in outcomes.values()):
+        raise typer.Exit(2)
 
 
 Reason = Annotated[str | None, typer.Option("--reason", metavar="WORD", help="only those refused for this reason")]
@@ -939,7 +1005,7 @@ def _tell(item: Item) -> None:
             show.problem(f"line {line} refused: {field + ': ' if field else ''}{message}")
 
 
-PROBLEMS = (FileProblem, SettingsProblem, BrokerProblem, StoreProblem, RulesError, Transient)
+PROBLEMS = (FileProblem, SettingsProblem, BrokerProblem, StoreProblem, RulesError, RoutesError, Transient)
 """What the user can mend: told in a line, exit code 2."""
 
 

@@ -103,6 +103,12 @@ class Settings(BaseSettings):
         None, description="its private key (PEM, without a password); none: it is in the file of the certificate"
     )
     rules: Path | None = Field(None, description="the rules file (TOML); none: the rules that come with Volveré")
+    alert_routes: Path | None = Field(
+        None, description="the routes file (TOML) of `worker alert`: who is told of what (docs/alerting.md)"
+    )
+    alert_resend_s: float = Field(
+        60, ge=1, le=300, description="how often Alertmanager is told again what goes on, seconds"
+    )
     application: _Name = Field("volvere", description="begins the names of consumer groups and transactional ids")
     topic_prefix: _Prefix = Field("", description="put before every topic's name")
     partitions: Annotated[int, Field(ge=1, le=10_000)] | None = Field(

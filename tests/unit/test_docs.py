@@ -21,6 +21,8 @@ MUST_BE_SHOWN = (
     "rebalances",
     "`kill -9` of the broker",
     "the broker answers nothing for longer than every deadline",
+    "`kill -9` of the alert bridge",
+    "a receiver of alerts is down for ten minutes",
     "ClickHouse is down for half an hour",
     "the disk under the embedded ClickHouse is full",
     "ClickHouse refuses",
