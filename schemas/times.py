@@ -35,17 +35,23 @@ def _day(text: str) -> int:
 
 def parse_time(text: object) -> int:
     """RFC 3339 text with a zone to microseconds. Raises ValueError that says what was expected."""
-    if isinstance(text, str) and len(text) == 27 and text.isascii() and text[19] + text[26] == ".Z":
-        digits = text[17:19] + text[20:26]
-        if digits.isdigit() and digits < "6":
-            return _minute(text[:17]) + int(digits)
+    if isinstance(text, str) and text.endswith("Z"):  # as most are written; the digits behind the minute are the number
+        digits = text[17:19] + text[20:-1]
+        plain = digits.isdigit() and digits.isascii() and digits < "6"
+        if plain and (len(text) == 20 or (text[19] == "." and len(text) > 21)):
+            minute = _minute(text[:17])
+            if minute is not None:
+                return minute + int(digits[:8].ljust(8, "0"))
     return _parse(text)
 
 
 @lru_cache(maxsize=4096)
-def _minute(text: str) -> int:
-    """What is told together was told in the same minutes; so most times need no more than their seconds read."""
-    return _parse(text + "00Z")
+def _minute(text: str) -> int | None:
+    """Where a minute begins, from the text before its seconds; None where that is no minute. What is told together was told in the same ones."""
+    try:
+        return _parse(f"{text}00Z")
+    except ValueError:
+        return None
 
 
 def _parse(text: object) -> int:

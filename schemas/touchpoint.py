@@ -31,6 +31,7 @@ from schemas.times import format_time, parse_time
 MAX_RECORD = 64 * 1024
 MAX_ID = 128
 MAX_TEXT = 1024
+MAX_WORD = 64
 MAX_ATTRIBUTES = 64
 INT64 = 2**63 - 1
 KIND_PATTERN = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"
@@ -49,15 +50,11 @@ def _exactly(pattern: str) -> str:
 # line feed; in pydantic's and JSON Schema's patterns it does not, so msgspec gets "\Z".
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID), StringConstraints(min_length=1, max_length=MAX_ID)]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT), StringConstraints(min_length=1, max_length=MAX_TEXT)]
-Kind = Annotated[
-    str,
-    Meta(max_length=64, pattern=_exactly(KIND_PATTERN)),
-    StringConstraints(max_length=64, pattern=KIND_PATTERN),
-]
+Kind = Annotated[str, StringConstraints(max_length=MAX_WORD, pattern=KIND_PATTERN)]
 Word = Annotated[
     str,
-    Meta(max_length=64, pattern=_exactly(WORD_PATTERN)),
-    StringConstraints(max_length=64, pattern=WORD_PATTERN),
+    Meta(max_length=MAX_WORD, pattern=_exactly(WORD_PATTERN)),
+    StringConstraints(max_length=MAX_WORD, pattern=WORD_PATTERN),
 ]
 Currency = Annotated[str, Meta(pattern=_exactly(CURRENCY_PATTERN)), StringConstraints(pattern=CURRENCY_PATTERN)]
 Millis = Annotated[int, Meta(ge=0, le=10**12), Field(ge=0, le=10**12)]
@@ -144,13 +141,16 @@ else:
 
 
 class Normal(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """A touchpoint as the workers hold it. Times: microseconds UTC. Fields as in `Touchpoint`."""
+    """A touchpoint as the workers hold it. Times: microseconds UTC. Fields as in `Touchpoint`.
+
+    `decode` sees to the patterns of kind and channel, once for each that it meets: msgspec would search every record.
+    """
 
     source: Id
     event_id: Id
     customer_id: Id | None
-    kind: Kind
-    channel: Word
+    kind: Annotated[str, Meta(max_length=MAX_WORD)]
+    channel: Annotated[str, Meta(max_length=MAX_WORD)]
     occurred_at: Micros
     version: Version = 0
     cancelled: bool = False

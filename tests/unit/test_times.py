@@ -34,17 +34,21 @@ def test_times_go_out_as_they_came(micros: int) -> None:
     assert (read.days * 86_400 + read.seconds) * SECOND + read.microseconds == micros
 
 
-@given(st.integers(EARLIEST - HOUR, LATEST + HOUR), st.integers(0, 26), st.characters())
-@example(EARLIEST, 18, "\N{ARABIC-INDIC DIGIT ONE}")
-@example(EARLIEST, 17, "6")
-@example(EARLIEST, 25, "_")
-@example(EARLIEST, 16, ".")
-@example(EARLIEST, 26, "z")
-def test_the_short_way_says_what_the_long_way_says(when: int, at: int, other: str) -> None:
+@given(st.integers(EARLIEST - HOUR, LATEST + HOUR), st.integers(0, 26), st.characters(), st.integers(0, 8))
+@example(EARLIEST, 18, "\N{ARABIC-INDIC DIGIT ONE}", 1)
+@example(EARLIEST, 17, "6", 1)
+@example(EARLIEST, 25, "_", 1)
+@example(EARLIEST, 16, ".", 1)
+@example(EARLIEST, 26, "z", 1)
+@example(EARLIEST, 19, "Z", 8)
+@example(EARLIEST, 22, "Z", 5)
+@example(EARLIEST, 20, "Z", 7)
+@example(EARLIEST, 25, "1234567", 1)
+def test_the_short_way_says_what_the_long_way_says(when: int, at: int, other: str, gone: int) -> None:
     """Times are mostly read by their minute and the digits behind it: no time is one there that is none by the rule."""
     text = format_time(when)
     assert _verdict(parse_time, text) == _verdict(times._parse, text)
-    text = text[:at] + other + text[at + 1 :]
+    text = text[:at] + other + text[at + gone :]
     assert _verdict(parse_time, text) == _verdict(times._parse, text)
 
 
