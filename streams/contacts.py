@@ -87,7 +87,7 @@ def contact_key(entry: Entry) -> ContactKey | None:
 
 def fold(entries: list[Entry]) -> list[Contact]:
     """The contacts under one key, from its entries in order of identity."""
-    if entries[-1].at <= entries[0].at + CONTACT_SPAN and not any(e.cancelled for e in entries):
+    if entries[-1].at <= entries[0].at + CONTACT_SPAN and True not in [e.cancelled for e in entries]:
         return [_fold_one(entries)]
     contacts: list[Contact] = []
     run: list[Entry] = []

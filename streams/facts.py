@@ -168,6 +168,7 @@ class Facts:
         "_contacts",
         "_groups",
         "_kinds",
+        "_met",
         "_said",
         "_sorted",
         "_span",
@@ -215,12 +216,16 @@ class Facts:
         self._topics: dict[str | None, list[Contact]] | None = None
         self._span = 0
         self._kinds: dict[str, list[Entry]] = {}
+        self._met: set[str] = set()
         self._bodies: dict[str, tuple[int, bytes]] = {}
         self._said: dict[str, tuple[Published, bytes]] = {}
 
     def merge(self, entry: Entry) -> bool:
         """Add an entry; True when that changed anything."""
         family = family_of(entry.kind)
+        if entry.at > self.newest:
+            self._append(family, entry)
+            return True
         if entry.at < self.floors.get(family, 0):
             return False  # only where the cap has raised the floor: no accepted touchpoint is that old
         elsewhere = self._elsewhere(family, entry)
@@ -238,13 +243,33 @@ class Facts:
                 del self.entries[other]
         if replaced is not None:
             entry.journey = replaced.journey
-        if entry.at > self.newest:
-            self.newest = entry.at
+        self._met.clear()
         self._behind(entry, replaced)
         self._index(family, entry, plain=replaced is None)
         if self._groups is not None:
             self._regroup(entry, replaced)
         return True
+
+    def _append(self, family: str, entry: Entry) -> None:
+        """Add what is newer than all else, as most is: it replaces nothing, and comes last everywhere."""
+        at = self.newest = entry.at
+        self.entries.setdefault(family, []).append(entry)
+        if self._met:
+            self._met.add(entry.kind)
+        self._change(family, at)
+        if entry.cancelled:
+            self.fold = None
+            self._kinds.clear()
+        else:
+            if self.fold is not None:
+                self.appended.append(entry)
+            if entry.kind in self._kinds:
+                self._kinds[entry.kind].append(entry)
+        if self._groups is not None and (key := contact_key(entry)) is not None:
+            group = self._groups.setdefault(key, [])
+            group.append(entry)
+            self._change("contact", group[0].at)
+            self._stale.add(key)
 
     def _change(self, family: str, at: int) -> None:
         if at < self.changed.get(family, NEVER):
@@ -274,6 +299,13 @@ class Facts:
             among = self.entries.get(family_of(kind), ())
             found = self._kinds[kind] = [e for e in among if e.kind == kind and not e.cancelled]
         return found
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of its entries; of cancelled ones, too. Not to be changed."""
+        if not self._met:
+            self._met = {e.kind for entries in self.entries.values() for e in entries}
+        return self._met
 
     def _regroup(self, entry: Entry, replaced: Entry | None) -> None:
         key = contact_key(entry)
@@ -359,8 +391,12 @@ class Facts:
         key = contact_key(entry)
         if key is None:
             return False
-        self.contacts()
-        return any(c.first is entry for c in self._contacts[key])
+        if self._sorted is None or self._stale:
+            self.contacts()
+        for contact in self._contacts[key]:  # noqa: SIM110 - asked of every entry, where a generator costs more than the loop
+            if contact.entries[0] is entry:
+                return True
+        return False
 
     def groups(self) -> dict[ContactKey, list[Entry]]:
         """The entries of each contact key, in order of identity, cancelled ones included."""
@@ -398,12 +434,13 @@ class Facts:
         """Drop everything that was folded or derived, after entries were forgotten."""
         self._groups = self._sorted = self.fold = self.derived_by = None
         self._kinds.clear()
+        self._met.clear()
         self._bodies.clear()
         self._said.clear()
 
     def lighten(self) -> None:
-        """Keep no more than what a subject with few entries needs."""
-        self.fold = self.derived_by = self._topics = None
+        """Keep no more than what a subject with few entries needs: its contacts and its journeys."""
+        self.derived_by = self._topics = None
         self.derived = {}
         self._kinds.clear()
 

@@ -209,6 +209,7 @@ class Detector:
     tail: how much later than its opening something may make a friction worse although it is over; microseconds.
     journeys: it asks which journey an entry is in, so that any touchpoint may change what it finds. second: it reads what
     the detectors before it found, opened at most `reach` before. pairs: what it pairs is forgotten together.
+    needs: kinds of which one must be there, or it finds nothing; none named: any touchpoint may do.
     """
 
     kind: str
@@ -220,6 +221,11 @@ class Detector:
     journeys: bool = False
     second: bool = False
     pairs: Pairs | None = None
+    needs: frozenset[str] = frozenset()
+
+    def on(self, rules: Rules) -> bool:
+        """Whether any part of its rule, in any variant, is more than "off"; otherwise it need not run, and nothing is kept for it."""
+        return any(rule.mode != "off" for rule in self._all(rules))
 
     def span(self, rules: Rules) -> int:
         """`reach`, the longest of the rule's variants."""
@@ -231,11 +237,13 @@ class Detector:
 
     def after(self, rules: Rules) -> int:
         """How long after a friction's `opened_at` an entry may still change it, lateness aside; microseconds."""
-        found = rules.named.items()
-        inner = [name.split(".")[1] for name, _ in found if name.startswith(f"{self.kind}.")]
-        variants = getattr(rules, self.kind).variants
-        lives = [rule.expires_after for v in variants for rule in (v, *(getattr(v, name) for name in inner))]
-        return self.ahead + int(max(lives))
+        return self.ahead + int(max(rule.expires_after for rule in self._all(rules)))
+
+    def _all(self, rules: Rules) -> Iterator[Rule]:
+        """Its rule and the rules inside, in each of the variants."""
+        inner = [name.split(".")[1] for name in rules.named if name.startswith(f"{self.kind}.")]
+        for variant in getattr(rules, self.kind).variants:
+            yield from (variant, *(getattr(variant, name) for name in inner))
 
 
 def ending(

@@ -36,6 +36,8 @@ OWN_WILL = ABOUT | {"page.viewed", "purchase.made", "subscription.renewed", "ord
 class Fold:
     """The journeys of a subject by number, the number of the one under way, and the explicit ones by their id."""
 
+    __slots__ = ("current", "explicit", "journeys", "last", "numbers", "subject")
+
     def __init__(self, facts: Facts) -> None:
         self.subject = facts.subject
         self.journeys = {n: _copy(j) for n, j in facts.sealed.items()}

@@ -218,7 +218,9 @@ class Partition:
                     self._forward(owner, key, record)
                     continue
             at = t.occurred_at
-            watermark = max(watermark, min(at, appended) - disorder)
+            believed = min(at, appended) - disorder
+            if believed > watermark:
+                watermark = believed
             if at < watermark - lateness:
                 tally.too_late += 1
                 continue
@@ -401,7 +403,8 @@ class Partition:
         look = self.tracker.look(facts, now, recorded_at, settle, self.since)
         frictions.extend((key, value, []) for value in look.frictions)
         journeys.extend((f"{subject}\n{name}".encode(), value, []) for name, value in look.journeys)
-        self.tally.frictions.update(look.kinds)
+        if look.kinds:
+            self.tally.frictions.update(look.kinds)
         self.entries -= self.kept.pop(subject, 0)
         if look.packed is None:
             self.live.pop(subject, None)

@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from schemas.times import DAY, FUTURE_TOLERANCE, SECOND
-from streams.contacts import ContactKey, contact_key, fold
+from streams.contacts import CONTACT_SPAN, ContactKey, contact_key, fold
 from streams.detectors import DETECTORS
 from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
@@ -41,8 +41,10 @@ _digest = msgspec.msgpack.Encoder().encode
 
 CAME_BACK = (DAY, 90 * DAY)
 """Who comes of their own will so long after a friction has come back."""
-SEAL_EVERY = DAY
-"""How far the sealed part of the journeys may lag: folding what comes is cheap, sealing is not."""
+SETTLE_EVERY = 7 * DAY
+"""How far sealing the journeys and forgetting may lag, by a subject's own time: both fold anew all that is left."""
+MAX_KNOWN = 4096
+"""Sets of kinds for which it is known which detectors run."""
 NOTHING: Mapping[str, int] = {}
 
 
@@ -148,14 +150,16 @@ class Tracker:
 
     def __init__(self, rules: Rules, generation: int = 1, many: int = MANY) -> None:
         self.rules, self.generation, self.many = rules, generation, many
+        self._spans = [(d, d.span(rules)) for d in DETECTORS]
         self._detectors: list[tuple[Detector, Any, int, int]] = [
-            (d, getattr(rules, d.kind), d.span(rules), d.worse(rules)) for d in DETECTORS
+            (d, getattr(rules, d.kind), span, d.worse(rules)) for d, span in self._spans if d.on(rules)
         ]
-        self._by_families: dict[frozenset[str], list[tuple[Detector, Any, int, int]]] = {}
+        self._needed = frozenset[str]().union(*(d.needs for d, *_ in self._detectors))
+        self._by_kinds: dict[tuple[frozenset[str], frozenset[str]], list[tuple[Detector, Any, int, int]]] = {}
         self._cools = any(cool_down > 0 for cool_down in rules.each("cool_down"))
         time = rules.time
         self.slack = time.lateness + time.disorder + FUTURE_TOLERANCE
-        self.horizons: dict[str, int] = {}
+        self.horizons = {"contact": CONTACT_SPAN + self.slack}  # journeys count contacts, whoever reads them
         first = [(d, span) for d, _, span, _ in self._detectors if not d.second]
         for d, _, span, _ in self._detectors:
             needs = [(d, span, 0)]
@@ -205,7 +209,7 @@ class Tracker:
         facts.changed = {}
         anywhere = min(changed.values(), default=NEVER)
         reading = self._reading(facts)
-        for kind in known.keys() - {d.kind for d, *_ in reading}:  # its last entry has moved to another family
+        for kind in known.keys() - {d.kind for d, *_ in reading}:  # the last entry that it needs has become another
             del known[kind]
             whole = True
         derived = Derived(whole, {}, [], [])
@@ -242,18 +246,27 @@ class Tracker:
         return derived
 
     def _reading(self, facts: Facts) -> list[tuple[Detector, Any, int, int]]:
-        """The detectors that may find anything, since they read a family that is there: rule, reach and tail with them."""
-        families = frozenset(facts.entries)
-        found = self._by_families.get(families)
+        """The detectors that may find anything, since what they need is there: rule, reach and tail with them."""
+        families, kinds = frozenset(facts.entries), self._needed & facts.kinds
+        found = self._by_kinds.get((families, kinds))
         if found is None:
-            found = self._by_families[families] = [x for x in self._detectors if not families.isdisjoint(x[0].reads)]
+            if len(self._by_kinds) >= MAX_KNOWN:
+                self._by_kinds.clear()
+            found = self._by_kinds[families, kinds] = [
+                x
+                for x in self._detectors
+                if not families.isdisjoint(x[0].reads) and not (x[0].needs and kinds.isdisjoint(x[0].needs))
+            ]
         return found
 
     def _lines(self, floors: Mapping[str, int]) -> dict[str, int]:
         """By detector: the time below which its frictions are frozen."""
         lines: dict[str, int] = {}
-        for d, _, span, _ in self._detectors:
-            line = max(floors.get(family, 0) for family in d.reads)
+        for d, span in self._spans:
+            line = 0
+            for family in d.reads:
+                if (floor := floors.get(family, 0)) > line:
+                    line = floor
             if d.second:
                 line = max(line, *lines.values())
             lines[d.kind] = line + span if floors else 0
@@ -276,9 +289,10 @@ class Tracker:
         are; what they find before is history. Changes `facts`.
         """
         clock = Clock(now)
-        retired = now >= self.retires(facts)
+        retires = self.retires(facts)
+        retired = now >= retires
         gap = self.rules.time.inactivity_gap
-        if facts.newest - self.slack > facts.sealed_to + SEAL_EVERY:
+        if facts.newest - self.slack > facts.sealed_to + SETTLE_EVERY:
             seal(facts, gap, facts.newest - self.slack)
         fold = fold_journeys(facts, gap)
         derived = self.derive(facts, clock, fold)
@@ -289,7 +303,9 @@ class Tracker:
             return look
         floors = facts.floors
         self.forget(facts, derived)
-        clock.due = min(clock.due, max(self.retires(facts), now + 1))
+        if facts.floors is not floors:
+            retires = self.retires(facts)
+        clock.due = min(clock.due, max(retires, now + 1))
         look.packed = self._pack(facts, derived, clock.due)
         if facts.capped and facts.floors != floors:  # what was cut off is over, and need not be remembered
             self._diff_frictions(facts, self.derive(facts, clock), fold, clock, recorded_at, since, look)
@@ -303,7 +319,7 @@ class Tracker:
     def retires(self, facts: Facts) -> int:
         """When nothing that is remembered of the subject can matter any more."""
         horizons = self.horizons
-        last = facts.newest + max([self.journey_horizon, *(horizons.get(f, 0) for f in facts.entries)])
+        last = facts.newest + max([self.journey_horizon, *[horizons.get(f, 0) for f in facts.entries]])
         for e in facts.entries.get("process", ()):
             if e.due_at is not None:
                 last = max(last, e.due_at + horizons.get("process", 0))
@@ -351,8 +367,9 @@ class Tracker:
         facts.unsaid = False
 
     def _say(self, facts: Facts, said: list[Saying], recorded_at: int, look: Look) -> None:
-        alive = facts.published.values() if said else ()
-        going_on = Counter(_incident(p) for p in alive if p.state == "open" and p.mode == "live")
+        if not said:
+            return
+        going_on = Counter(_incident(p) for p in facts.published.values() if p.state == "open" and p.mode == "live")
         for _, what, p, f, corrected in said:
             group = going_on[_incident(p)]
             look.frictions.append(
@@ -498,10 +515,9 @@ class Tracker:
                     if journey is fold.journeys[number]:
                         journey = journeys[number] = copy(journey)
                     _add(journey, tally)
-        troubled = [j for j in journeys.values() if j.trouble]
-        came_back = {
-            j.number for j in journeys.values() if j.came_back or any(_came_back(j, before) for before in troubled)
-        }
+        came_back = {j.number for j in journeys.values() if j.came_back}
+        if len(journeys) > 1 and (troubled := [j for j in journeys.values() if j.trouble]):
+            came_back |= {j.number for j in journeys.values() if any(_came_back(j, before) for before in troubled)}
         marks = facts.marks
         current = set()
         for journey in journeys.values():
@@ -538,7 +554,10 @@ class Tracker:
         """Drop what no accepted touchpoint can change any more."""
         newest = facts.newest
         horizons, slack = self.horizons, self.slack
-        if any(entries[0].at < newest - horizons.get(f, slack) for f, entries in facts.entries.items()):
+        if any(
+            entries[0].at < (floor := newest - horizons.get(f, slack)) and facts.floors.get(f, 0) < floor - SETTLE_EVERY
+            for f, entries in facts.entries.items()
+        ):
             seal(facts, self.rules.time.inactivity_gap, newest - slack)
             families = facts.entries.keys() | horizons.keys()
             self._drop_below(facts, {f: newest - horizons.get(f, slack) for f in families}, derived)
@@ -607,11 +626,12 @@ class Tracker:
         self._drop_journeys(facts)
 
     def _pairs(self, facts: Facts) -> Iterator[tuple[Entry, Entry]]:
-        gap = self.rules.time.inactivity_gap
-        view = View(facts, Fold(facts), gap)
-        for d, rule, *_ in self._detectors:
-            if d.pairs is not None and not facts.entries.keys().isdisjoint(d.reads):
-                yield from ((opener, closer) for opener, closer in d.pairs(view, rule) if closer is not None)
+        pairing = [(d.pairs, rule) for d, rule, *_ in self._reading(facts) if d.pairs is not None]
+        if not pairing:
+            return
+        view = View(facts, Fold(facts), self.rules.time.inactivity_gap)
+        for pairs, rule in pairing:
+            yield from ((opener, closer) for opener, closer in pairs(view, rule) if closer is not None)
 
     def _freeze(self, facts: Facts, derived: Derived, before: dict[str, int]) -> None:
         """What fell below the floors is said for good: its weight goes to its journey's prefix."""

@@ -41,9 +41,21 @@ def _window_and_life(rule: ReopenedCase) -> int:
     return max(v.window for v in variants) + max(v.expires_after for v in variants)
 
 
+def _kinds(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 DETECTORS = (
     Detector("repeat_contact", repeat_contact, _CONTACT, lambda rule: max(rule.window, 30 * DAY), CONTACT_SPAN),
-    Detector("dropped_call", dropped_call, _CONTACT, lambda rule: 0, CONTACT_SPAN, lambda rule: rule.call_back),
+    Detector(
+        "dropped_call",
+        dropped_call,
+        _CONTACT,
+        lambda rule: 0,
+        CONTACT_SPAN,
+        lambda rule: rule.call_back,
+        needs=_kinds("contact.answered"),
+    ),
     Detector(
         "agent_disconnect",
         agent_disconnect,
@@ -51,22 +63,45 @@ DETECTORS = (
         lambda rule: rule.after_longer_talk.return_within,
         CONTACT_SPAN,
         lambda rule: max(rule.return_within, rule.after_longer_talk.return_within),
+        needs=_kinds("contact.answered"),
     ),
-    Detector("queue_abandoned", queue_abandoned, _CONTACT, lambda rule: CONTACT_SPAN + rule.window, CONTACT_SPAN),
-    Detector("long_wait", long_wait, _CONTACT, _limit, CONTACT_SPAN),
+    Detector(
+        "queue_abandoned",
+        queue_abandoned,
+        _CONTACT,
+        lambda rule: CONTACT_SPAN + rule.window,
+        CONTACT_SPAN,
+        needs=_kinds("contact.abandoned"),
+    ),
+    Detector("long_wait", long_wait, _CONTACT, _limit, CONTACT_SPAN, needs=_kinds("contact.queued contact.answered")),
     Detector("transfer_loop", transfer_loop, ("contact",), lambda rule: 0, CONTACT_SPAN),
     Detector("channel_hop", channel_hop, _CONTACT, lambda rule: 2 * rule.window, CONTACT_SPAN),
-    Detector("slow_reply", slow_reply, _CONTACT, _limit, CONTACT_SPAN),
+    Detector("slow_reply", slow_reply, _CONTACT, _limit, CONTACT_SPAN, needs=_kinds("message.received")),
     Detector(
         "broken_promise",
         broken_promise,
         ("process",),
         lambda rule: rule.longest(rule.grace) if rule.grace else 0,
         pairs=promises,
+        needs=_kinds("promise.made"),
     ),
-    Detector("reopened_case", reopened_case, _CONTACT, _window_and_life, CONTACT_SPAN),
-    Detector("closed_door", closed_door, ("contact", "message"), lambda rule: 0, CONTACT_SPAN),
-    Detector("rigid_process", rigid_process, ("process",), lambda rule: 2 * rule.window, journeys=True),
+    Detector("reopened_case", reopened_case, _CONTACT, _window_and_life, CONTACT_SPAN, needs=_kinds("case.resolved")),
+    Detector(
+        "closed_door",
+        closed_door,
+        ("contact", "message"),
+        lambda rule: 0,
+        CONTACT_SPAN,
+        needs=_kinds("contact.refused"),
+    ),
+    Detector(
+        "rigid_process",
+        rigid_process,
+        ("process",),
+        lambda rule: 2 * rule.window,
+        journeys=True,
+        needs=_kinds("request.denied information.requested identity.verified"),
+    ),
     Detector(
         "rage_click",
         rage_click,
@@ -74,11 +109,33 @@ DETECTORS = (
         lambda rule: rule.clicks * rule.apart,
         tail=lambda rule: rule.failure_within,
         journeys=True,
+        needs=_kinds("element.clicked"),
     ),
-    Detector("form_struggle", form_struggle, ("digital",), lambda rule: 2 * rule.window),
-    Detector("lemon", lemon, ("asset",), lambda rule: 2 * rule.window + rule.out_of_service, pairs=lemon_pairs),
-    Detector("low_score", low_score, ("feedback",), lambda rule: 0, pairs=follow_ups),
-    Detector("unrecovered", unrecovered, ("feedback",), lambda rule: rule.within, pairs=follow_ups),
+    Detector("form_struggle", form_struggle, ("digital",), lambda rule: 2 * rule.window, needs=_kinds("form.failed")),
+    Detector(
+        "lemon",
+        lemon,
+        ("asset",),
+        lambda rule: 2 * rule.window + rule.out_of_service,
+        pairs=lemon_pairs,
+        needs=_kinds("repair.opened"),
+    ),
+    Detector(
+        "low_score",
+        low_score,
+        ("feedback",),
+        lambda rule: 0,
+        pairs=follow_ups,
+        needs=_kinds("survey.answered complaint.filed"),
+    ),
+    Detector(
+        "unrecovered",
+        unrecovered,
+        ("feedback",),
+        lambda rule: rule.within,
+        pairs=follow_ups,
+        needs=_kinds("survey.answered complaint.filed"),
+    ),
     Detector(
         "checkout_abandoned",
         checkout_abandoned,
@@ -86,6 +143,7 @@ DETECTORS = (
         lambda rule: rule.expires_after + rule.order_within,
         CONTACT_SPAN,
         journeys=True,
+        needs=_kinds("checkout.started"),
     ),
     Detector("at_risk", at_risk, _FAMILIES, lambda rule: 2 * rule.silence, journeys=True, second=True),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.times import DAY, FUTURE_TOLERANCE, SECOND
-from streams.facts import MAX_ENTRIES
+from streams.facts import MAX_ENTRIES, all_entries
 from streams.rules import parse_rules
 from streams.tracker import Tracker
 from tests.stories import DEFAULTS, Desk, at, offset, play, story
@@ -115,6 +115,31 @@ def test_horizons_follow_from_the_rules() -> None:
     longer = Tracker(parse_rules('slow_reply.limits.letter = "100d"'))
     assert longer.horizons["message"] >= Tracker(DEFAULTS).horizons["message"] + 30 * DAY
     assert longer.horizons["contact"] == longer.horizons["message"]
+
+
+NOBODY = parse_rules("\n".join(f'{name}.mode = "off"' for name in DEFAULTS.named))
+
+
+def test_what_is_off_keeps_nothing() -> None:
+    """A rule that is switched off costs no memory: what only it would read goes as soon as nothing can come before it."""
+    desk = Desk(NOBODY)
+    desk.tell("0m element.clicked web\n0m order.refunded web asset_id=car\n20d page.viewed web")
+    desk.look("20d")
+    assert desk.facts is not None and [e.at for e in all_entries(desk.facts)] == [at("20d")]
+
+
+def test_a_contact_counts_once_whoever_reads_it() -> None:
+    """A contact may go on for 30 days: its journey counts it once, although no rule reads contacts."""
+    desk = Desk(NOBODY)
+    for told in (
+        "0d contact.started voice - contact=c1",
+        "14d page.viewed web",
+        "29d contact.ended voice - contact=c1",
+    ):
+        desk.tell(story(f"{told} journey_id=j", name=told[0]))
+        desk.look(told.split()[0], settle=True)
+        desk.restart()
+    assert [(j["touchpoints"], j["contacts"]) for j in desk.journeys] == [(3, 1)]
 
 
 def test_what_can_still_change_is_remembered() -> None:

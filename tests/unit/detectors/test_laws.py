@@ -15,7 +15,9 @@ import pytest
 
 from schemas.times import DAY
 from streams.detectors import DETECTORS
-from streams.friction import BY_TIME
+from streams.friction import BY_TIME, Clock, View
+from streams.journeys import fold_journeys
+from streams.rules import parse_rules
 from tests.stories import Desk, Told, at, offset, play, story
 
 STORIES = [(d.kind, told) for d in DETECTORS for told in import_module(f"tests.unit.detectors.test_{d.kind}").STORIES]
@@ -121,6 +123,17 @@ def test_hurting_in_shadow(kind: str, told: Told) -> None:
 def test_hurting_switched_off(kind: str, told: Told) -> None:
     """A rule that is off says nothing."""
     assert play(told.text, told.until, _switched(told, kind, "off")).rows(kind) == []
+
+
+def test_hurting_without_what_it_needs(kind: str, told: Told) -> None:
+    """A detector is not asked where none of the kinds is that it says it needs; it would have found nothing."""
+    detector = next(d for d in DETECTORS if d.kind == kind)
+    desk = Desk(parse_rules(told.rules))
+    if detector.needs and desk.tell([t for t in story(told.text) if t.kind not in detector.needs]):
+        gap = desk.rules.time.inactivity_gap
+        assert desk.facts is not None
+        view = View(desk.facts, fold_journeys(desk.facts, gap), gap)
+        assert list(detector.detect(view, getattr(desk.rules, kind), Clock(at(told.until)))) == []
 
 
 def test_hurting_forgotten(kind: str, told: Told) -> None:
