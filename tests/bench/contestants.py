@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.command import environment
+from volvere.embedded import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"
@@ -92,6 +93,7 @@ def start(who: Contestant, kafka: str, run: str, partitions: int, folder: Path) 
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, without locks
             )
         out.append(process)
     return out
