@@ -42,7 +42,7 @@ lint: setup  ## lint, format, types and layers, without tests
 torture: setup  ## faults at random against a simulated week, on an Apache Kafka of its own: ROUNDS=10 SEED=1 REPORT=file
 	@$(BIN)/python -m tests.faults.torture --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) $(if $(REPORT),--report $(REPORT))
 
-# WHAT: peers, scale, cost, own or page; OPTIONS: see .venv/bin/python -m tests.bench WHAT --help
+# WHAT: peers, scale, store, cost, own or page; OPTIONS: see .venv/bin/python -m tests.bench WHAT --help
 bench: setup  ## Volveré beside its peers on an Apache Kafka of its own (JDK 17, Maven): OPTIONS="--runs 3"
 	@$(BIN)/python -m tests.bench $(or $(WHAT),peers) $(OPTIONS)
 

@@ -26,14 +26,8 @@ from tests.bench.storing import store
 from tests.kafka import ApacheKafka, KafkaMissing
 from volvere.show import err, out
 
-SIZES = {
-    "workers": {"1": Company(), "2": Company()},
-    "customers": {f"{n:,}": Company(customers=n, entries=12) for n in (10_000, 100_000, 1_000_000)},
-    "entries": {str(n): Company(customers=10_000, entries=n) for n in (12, 120, 500)},
-    "partitions": {str(n): Company(entries=20, partitions=n) for n in (4, 16, 64)},
-}
-"""Question -> sizes. All touchpoints of each company are worked on, and the last quarter of them is measured."""
 UNMEASURED = 0.75
+"""Of the touchpoints of what grows."""
 WARMING = 0.25
 """Of the peers' touchpoints: while these are worked on, Java compiles and caches fill."""
 
@@ -70,21 +64,33 @@ def peers(asked: argparse.Namespace) -> None:
                 told = "" if found.p99 is None else f", p99 {found.p99:,.0f} ms at {found.load:,.0f}/s"
                 out.print(f"{number}/{asked.runs} {who.title}: {found.rate:,.0f}/s{told}")
                 _write(book, asked.into)
-        for number in range(1, asked.runs + 1) if asked.store else ():
+    if asked.store:
+        _stored(book, asked, work[max(work)])
+    out.print("\n" + report.table(book) + "\n" + report.reach(book))
+
+
+def stores(asked: argparse.Namespace) -> None:
+    """What storing costs, into the book that is there."""
+    _stored(results.read(asked.into / "benchmark.json"), asked, Workload(Company(), asked.events))
+
+
+def _stored(book: Book, asked: argparse.Namespace, work: Workload) -> None:
+    book.stored = []
+    with _kafka() as (kafka, folder):
+        for number in range(1, asked.runs + 1):
             with err.status(f"run {number} of {asked.runs}: store"):
-                book.stored.append(store(kafka, work[max(work)], folder))
-            out.print(f"{number}/{asked.runs} store: {book.stored[-1].rows / book.stored[-1].seconds:,.0f}/s")
+                book.stored.append(store(kafka, work, folder))
+            out.print(f"{number}/{asked.runs} store: {book.stored[-1].cpu:.1f} CPU seconds a million")
             _write(book, asked.into)
-    out.print("\n" + report.table(book) + "\n" + report.ratios(book))
 
 
 def scale(asked: argparse.Namespace) -> None:
     """What grows with what, of Volveré with the two rules; into the book that is there."""
     book = results.read(asked.into / "benchmark.json")
     with _kafka() as (kafka, folder):
-        for question in asked.only.split(",") if asked.only else SIZES:
+        for question in asked.only.split(",") if asked.only else report.SIZES:
             book.scale[question] = {}
-            for size, company in SIZES[question].items():
+            for size, company in report.SIZES[question].items():
                 who = VOLVERE_2 if (question, size) == ("workers", "2") else VOLVERE_1
                 with err.status(f"{size} {question}: making the touchpoints"):
                     work = Workload(company, round(company.customers * company.entries * asked.share))
@@ -155,8 +161,11 @@ def _parser() -> argparse.ArgumentParser:
     beside.add_argument("--store", action=argparse.BooleanOptionalAction, default=True, help="measure `store`, too")
     grows = command("scale", scale)
     grows.add_argument("--runs", type=int, default=3)
-    grows.add_argument("--only", help="questions: " + ",".join(SIZES))
+    grows.add_argument("--only", help="questions: " + ",".join(report.SIZES))
     grows.add_argument("--share", type=float, default=1.0, help="how much of each company's touchpoints")
+    storing = command("store", stores)
+    storing.add_argument("--events", type=int, default=1_000_000)
+    storing.add_argument("--runs", type=int, default=3)
     command("own", own)
     euros = command("cost", costs)
     euros.add_argument("--core", type=float, default=20.0, help="euros a month for a core with 4 GiB of memory")

@@ -8,6 +8,7 @@ from html import escape
 from tests.bench import cost
 from tests.bench.contestants import CONTESTANTS, FAUST, QUIX, STREAMS_2, VOLVERE_1, VOLVERE_2, VOLVERE_ALL, Contestant
 from tests.bench.measure import Result
+from tests.bench.records import Company
 from tests.bench.results import Book, Measured
 
 MIB = 2**20
@@ -29,10 +30,11 @@ def page(book: Book) -> str:
             f"{_number(book.customers)} customers, {max(r.given for r in book.runs) / book.customers:.0f} each in the end, {book.event_bytes:.0f} bytes with the key, "
             f"{book.partitions} partitions. Medians of {' to '.join(map(str, runs))} runs, in brackets the least and the greatest.\n"
         ),
+        *(f"{note}\n" for note in book.notes),
         "![Touchpoints a second](benchmark.svg)\n",
         table(book),
         _notes(book),
-        "## The ratios\n\n" + ratios(book),
+        "## What is aimed at\n\n" + reach(book),
     ]
     if book.stored:
         parts.append("## `store`\n\n" + stored(book))
@@ -99,26 +101,60 @@ GOALS: tuple[tuple[str, Contestant, Contestant, float], ...] = (
 """What, who, beside whom, and how many times as fast it is to be."""
 
 
-def ratios(book: Book) -> str:
-    """Volveré beside the peers, by median rates, with what is aimed at."""
-    lines = ["| | ratio | goal |", "|---|---|---|"]
+def stored(book: Book) -> str:
+    """What the other worker does with the same touchpoints."""
+    cpu, rows = [s.cpu for s in book.stored], [s.row_bytes for s in book.stored]
+    return (
+        "`volvere worker store`, the same touchpoints from Kafka into the full table of an embedded ClickHouse: "
+        f"{_spread(cpu, 1)} CPU seconds a million and {_spread([s.memory / MIB for s in book.stored])} MiB, with the engine in it; "
+        f"{_spread(rows)} bytes a row on disk, merged. How fast it is alone, `volvere bench store` says.\n"
+    )
+
+
+def reach(book: Book) -> str:
+    """What is aimed at and what was measured, Markdown: the table that the README shows."""
+    lines = ["| | goal | measured |", "|---|---|---|"]
     for what, who, beside, goal in GOALS:
-        mine, theirs = book.of(who.key), book.of(beside.key)
-        if mine and theirs:
-            ratio = Measured.of([r.rate for r in mine]).median / Measured.of([r.rate for r in theirs]).median
-            lines.append(f"| {what} | {ratio:.2f} × | {goal:g} × |")
+        lines.append(f"| {what} | at least {goal:g} × | {_ratio(book, who, beside)} |")
+    for what, question, goal in (
+        ("CPU an event with 1 million customers, beside 10 thousand", "customers", 1.3),
+        ("CPU an event with 500 entries a customer, beside 12", "entries", 2.0),
+    ):
+        costs = [Measured.of([r.cpu for r in runs]).median for runs in book.scale.get(question, {}).values()]
+        measured = f"{costs[-1] / costs[0]:.2f} ×" if len(costs) == len(SIZES[question]) else NOT_YET
+        lines.append(f"| {what} | at most {goal:g} × | {measured} |")
+    late = [f"{_of(loaded, lambda r: r.p99 or 0)} ms, {who.title.rpartition(', ')[2]}" for who, loaded in _loaded(book)]
+    lines.append(
+        f"| p99 from append to friction at half load, two rules | at most 250 ms | {'; '.join(late) or NOT_YET} |"
+    )
+    million = book.scale.get("customers", {}).get("1,000,000")
+    memory = f"{_of(million, lambda r: r.memory / MIB)} MiB" if million else NOT_YET
+    lines.append(f"| memory for a million customers with 12 entries each | at most 2,560 MiB | {memory} |")
     return "\n".join(lines) + "\n"
 
 
-def stored(book: Book) -> str:
-    """What the other worker does with the same touchpoints."""
-    rates, cpu = [s.rows / s.seconds for s in book.stored], [s.cpu for s in book.stored]
-    return (
-        "`volvere worker store`, the same touchpoints from Kafka into the full table of an embedded ClickHouse: "
-        f"{_spread(rates)} rows/s, {_spread(cpu, 1)} CPU seconds a million, "
-        f"{_spread([s.memory / MIB for s in book.stored])} MiB, all with the engine in it.\n"
-    )
+NOT_YET = "not yet, on this machine"
 
+
+def _loaded(book: Book) -> list[tuple[Contestant, list[Result]]]:
+    found = [(who, [r for r in book.of(who.key) if r.p99 is not None]) for who in (VOLVERE_1, VOLVERE_2)]
+    return [(who, runs) for who, runs in found if runs]
+
+
+def _ratio(book: Book, who: Contestant, beside: Contestant) -> str:
+    mine, theirs = book.of(who.key), book.of(beside.key)
+    if not mine or not theirs:
+        return NOT_YET
+    return f"{Measured.of([r.rate for r in mine]).median / Measured.of([r.rate for r in theirs]).median:.2f} ×"
+
+
+SIZES = {
+    "workers": {"1": Company(), "2": Company()},
+    "customers": {f"{n:,}": Company(customers=n, entries=12) for n in (10_000, 100_000, 1_000_000)},
+    "entries": {str(n): Company(customers=10_000, entries=n) for n in (12, 120, 500)},
+    "partitions": {str(n): Company(entries=20, partitions=n) for n in (4, 16, 64)},
+}
+"""Question -> sizes. All touchpoints of each company are worked on, and the last quarter of them is measured."""
 
 SCALES = {
     "workers": "More workers",

@@ -36,7 +36,10 @@ class Measured:
 
 @dataclass
 class Book:
-    """Everything that one file holds. runs: in the order in which they were made; scale: question -> size -> runs."""
+    """Everything that one file holds. runs: in the order in which they were made; scale: question -> size -> runs.
+
+    notes: what whoever measured has to say of it, such as what else the machine did.
+    """
 
     machine: str
     day: str
@@ -48,6 +51,7 @@ class Book:
     runs: list[Result] = field(default_factory=list)
     scale: dict[str, dict[str, list[Result]]] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def of(self, key: str) -> list[Result]:
         """The runs of a contestant."""

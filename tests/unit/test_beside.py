@@ -19,6 +19,8 @@ from tests.bench.records import FIRST, WINDOW, Company, Reference, Touchpoint, W
 from tests.bench.results import Book, Measured
 from tests.bench.storing import Stored
 
+ROOT = Path(__file__).parents[2]
+
 
 def _call(at: int, contact: int, *, topic: int = 0, customer: int = 1) -> Touchpoint:
     return Touchpoint(FIRST + at, customer, contact, "started", "voice", topic, "")
@@ -136,7 +138,12 @@ def book() -> Book:
 def test_the_table_shows_medians_and_their_spread(book: Book) -> None:
     """A lucky run is not the figure, and what the runs were between is shown."""
     assert "| Volveré, two rules, 2 workers | 100,000 (50,000–100,000) | 20.0 (20.0–20.0) | 1,024" in report.table(book)
-    assert "beside Kafka Streams with two threads | 2.00 × | 1 × |" in report.ratios(book)
+    assert "beside Kafka Streams with two threads | at least 1 × | 2.00 × |" in report.reach(book)
+    assert (
+        "| p99 from append to friction at half load, two rules | at most 250 ms | 90 (90–90) ms, 2 workers |"
+        in report.reach(book)
+    )
+    assert report.NOT_YET in report.reach(book)
     assert Measured.of([3.0, 1.0, 2.0]) == Measured(2.0, 1.0, 3.0)
 
 
@@ -163,6 +170,14 @@ def test_figures_outlive_the_run(book: Book, tmp_path: Path) -> None:
     """What was measured can be read again, so that the page can be made anew without measuring."""
     book.write(tmp_path / "b.json")
     assert results.read(tmp_path / "b.json") == book
+
+
+def test_the_page_is_what_was_measured() -> None:
+    """Nobody writes a figure by hand into the page, the chart or what the README claims."""
+    book = results.read()
+    assert (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8") == report.page(book)
+    assert (ROOT / "docs" / "benchmark.svg").read_text(encoding="utf-8") == report.chart(book)
+    assert report.reach(book) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_versions_are_those_of_the_locks() -> None:
