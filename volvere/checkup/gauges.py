@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
+from itertools import dropwhile
 from typing import Any
 
 from volvere.checkup import chance
@@ -196,9 +198,10 @@ def _planned(view: str, answers: Answers) -> tuple[Plan, Row, tuple[Figure, ...]
     return plan, now, figures, _shown(trend), tuple(s for s in spots if s.spots)
 
 
-def _shown(*trends: Trend) -> tuple[Trend, ...]:
-    """Those that have anything to show."""
-    return tuple(t for t in trends if any(p.value is not None for p in t.points))
+def _shown(trend: Trend) -> tuple[Trend, ...]:
+    """The trend from its first week with a case on; nothing where there is none."""
+    begun = tuple(dropwhile(lambda p: p.value is None, trend.points))
+    return (replace(trend, points=begun),) if begun else ()
 
 
 def _behind(now: list[Row], before: list[Row], kinds: Sequence[str] | None = None) -> tuple[Behind, ...]:
@@ -317,7 +320,7 @@ def _maintenance(answers: Answers) -> Gauge:
     rates, ratio = _trained_apart(now)
     _, before = _trained_apart(answers.before["gauge_maintenance"])
     if ratio is not None:
-        figures = (*figures, Figure(**vars(ratio) | {"before": before.value if before else None}))
+        figures = (*figures, replace(ratio, before=before.value if before else None))
     sentence = (
         Said("maintenance", rates) if ratio else Said("maintenance.one_sided", {"share": _share(now, "trained_share")})
     )

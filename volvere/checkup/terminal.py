@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from rich import box
@@ -13,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from volvere.checkup.model import Amount, Behind, CameBack, Checkup, Figure, Gauge, Spots, Trend, Unit, Verdict
-from volvere.checkup.texts import Language, about, amount, figure, interval, name, say, text
+from volvere.checkup.texts import Language, about, amount, day, figure, interval, name, say, text
 
 COLOURS = {
     Verdict.good: "green", Verdict.watch: "yellow", Verdict.bad: "red", Verdict.unjudged: "cyan", Verdict.no_data: "dim",
@@ -40,10 +42,10 @@ def head(checkup: Checkup, language: Language) -> str:
     """Which time, whose days, how much."""
     return ", ".join(
         [
-            text("period", language, since=day(checkup.since, checkup.zone), until=day(checkup.until, checkup.zone)),
+            span(checkup.since, checkup.until, checkup.zone, language),
             text("days_of", language, zone=checkup.zone),
             text("touchpoints", language, n=amount(Amount(checkup.touchpoints), language)),
-            text("known_until", language, at=day(checkup.known_until, checkup.zone)),
+            text("known_until", language, at=day(local(checkup.known_until, checkup.zone), language)),
         ]
     )
 
@@ -133,18 +135,22 @@ def short(friction_id: str) -> str:
     return friction_id[:8]
 
 
-def day(at: Any, zone: str) -> str:
-    """A day in somebody's zone."""
-    from zoneinfo import ZoneInfo
+def local(at: datetime, zone: str) -> date:
+    """The day of a moment, somewhere."""
+    return at.astimezone(ZoneInfo(zone)).date()
 
-    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+
+def span(since: datetime, until: datetime, zone: str, language: Language) -> str:
+    """A period by its first and its last day."""
+    first, last = local(since, zone), local(until - timedelta(microseconds=1), zone)
+    return text("period", language, since=day(first, language), until=day(last, language))
 
 
 def back_of(back: CameBack | None, zone: str, language: Language) -> str:
     """Of which time the sentence at the top speaks; nothing where it speaks of none."""
     if back is None:
         return ""
-    return text("top.of", language, since=day(back.since, zone), until=day(back.until, zone))
+    return text("top.of", language, period=span(back.since, back.until, zone, language))
 
 
 def to_json(checkup: Checkup, language: Language) -> bytes:

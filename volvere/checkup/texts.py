@@ -5,6 +5,7 @@ A text may hold places, `{name}`, which a sentence's parts fill in. Plurals are 
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 
 from volvere.checkup.limits import CHURN_AFTER_DAYS, ENOUGH, ENOUGH_PAIRS
@@ -24,7 +25,7 @@ Text = tuple[str, str]
 TEXTS: dict[str, Text] = {
     # The page
     "title": ("Check-up", "Revisión"),
-    "period": ("{since} to {until}", "Del {since} al {until}"),
+    "period": ("{since} to {until}", "{since} a {until}"),
     "days_of": ("days of {zone}", "días de {zone}"),
     "touchpoints": ("{n} touchpoints", "{n} puntos de contacto"),
     "known_until": ("known until {at}", "se conoce hasta {at}"),
@@ -48,6 +49,7 @@ TEXTS: dict[str, Text] = {
     "worst": ("Where it is worst", "Dónde está peor"),
     "spread": ("How it is spread", "Cómo se reparte"),
     "behind": ("The frictions behind", "Las fricciones detrás"),
+    "now": ("now", "ahora"),
     "kind": ("Kind", "Tipo"),
     "frictions": ("Frictions", "Fricciones"),
     "customers": ("Customers", "Clientes"),
@@ -93,7 +95,7 @@ TEXTS: dict[str, Text] = {
         "Nobody can say yet who came back: that takes 90 days after a friction.",
         "Todavía no se puede decir quién volvió: hacen falta 90 días después de una fricción.",
     ),
-    "top.of": ("Customers of {since} to {until}, with the 90 days after.", "Clientes del {since} al {until}, y los 90 días siguientes."),
+    "top.of": ("Customers of {period}, with the 90 days after.", "Clientes de {period}, y los 90 días siguientes."),
     # Gauges, what they ask
     "reliability": ("Reliability", "Fiabilidad"),
     "reliability.asks": ("Does it work the first time, as promised?", "¿Funciona a la primera, como se prometió?"),
@@ -301,7 +303,7 @@ TEXTS: dict[str, Text] = {
     "followed_up_share": ("Low scores followed up in 48 h", "Notas bajas atendidas en 48 h"),
     "recovery_rate": ("Customers won back", "Clientes recuperados"),
     "complaints": ("Complaints", "Quejas"),
-    "rate_ratio": ("Friction after over before", "Fricción después entre antes"),
+    "rate_ratio": ("Friction, after ÷ before", "Fricción, después ÷ antes"),
     "frictions_per_1000": ("Frictions per 1,000 contacts", "Fricciones por 1000 contactos"),
     # What spots are counted by
     "by.queue": ("queue", "cola"),
@@ -397,6 +399,19 @@ def interval(found: Interval, unit: Unit, language: Language) -> str:
 def about(language: Language) -> str:
     """How verdicts are meant."""
     return text("about", language, enough=str(ENOUGH))
+
+
+MONTHS = {
+    Language.en: "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
+    Language.es: "ene feb mar abr may jun jul ago sep oct nov dic".split(),
+}
+
+
+def day(at: date | str, language: Language, *, year: bool = True) -> str:
+    """A day as people read it: 4 Feb 2025."""
+    found = date.fromisoformat(at) if isinstance(at, str) else at
+    written = f"{found.day}\u00a0{MONTHS[language][found.month - 1]}"
+    return f"{written}\u00a0{found.year}" if year else written
 
 
 def _written(value: float, digits: int, language: Language) -> str:
