@@ -182,11 +182,17 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write the planted troubles and near misses here (JSON lines)")
     ] = None,
+    operations: Annotated[
+        bool, typer.Option("--operations", help="also what the company does on its own side, before the rest")
+    ] = False,
 ) -> None:
     """Write a simulated company's touchpoints to standard output, a JSON line each.
 
-    `volvere simulate --days 7 | volvere send -` · `volvere simulate --truth truth.jsonl > week.jsonl`
+    `volvere simulate --days 7 | volvere send -` · `volvere simulate --truth truth.jsonl > week.jsonl` ·
+    `volvere simulate --days 90 --operations | volvere run -`
     """
+    from itertools import chain
+
     from volvere.simulator import Company
 
     options: dict[str, Any] = {}
@@ -202,8 +208,8 @@ def simulate(
         except OSError as e:
             raise FileProblem(f"{truth}: cannot be written: {e.strerror}; choose another place") from None
     write = sys.stdout.buffer.write
-    for touchpoint in company.touchpoints():
-        write(msgspec.json.encode(touchpoint) + b"\n")
+    for told in chain(company.operations() if operations else (), company.touchpoints()):
+        write(msgspec.json.encode(told) + b"\n")
 
 
 @app.command()
@@ -326,6 +332,52 @@ def customer(
         typer.echo(msgspec.json.format(msgspec.json.encode(life), indent=2))
     else:
         show.out.print(tell.customer(life, zone))
+
+
+CheckupLanguage = StrEnum("CheckupLanguage", ["en", "es"])
+CheckupForm = StrEnum("CheckupForm", ["table", "json"])
+
+
+@app.command()
+def checkup(
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="from when on [default: 28 days before the end]")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DAY", help="until when, exclusive [default: with the last day that is known]"),
+    ] = None,
+    zone: Zone = "UTC",
+    form: Annotated[CheckupForm, typer.Option("--format", help="how to write the answer")] = CheckupForm.table,
+    language: Annotated[CheckupLanguage, typer.Option("--language", help="English or Spanish")] = CheckupLanguage.en,
+    margin: Annotated[
+        float, typer.Option(min=0.001, max=1, help="of customer lifetime value: the share of the revenue that stays")
+    ] = 1.0,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Read from the store what is wrong with the company: eight gauges, and of the customers who met friction, how many came back.
+
+    Each gauge has its figures beside those of the period before, its weeks, where it is worst, the frictions behind, and a
+    verdict: good, watch or bad, by limits that say where they come from. What nothing is told of says what it would need.
+
+    `volvere checkup` · `volvere checkup --from 2026-01-01 --to 2026-02-01 --zone Europe/Madrid --language es` ·
+    `volvere checkup --format json`
+    """
+    from volvere.checkup import terminal
+    from volvere.checkup.period import PeriodProblem
+    from volvere.checkup.run import check_up
+    from volvere.checkup.texts import Language
+
+    with _filled_store(clickhouse) as client:
+        try:
+            found = check_up(client, since, until, zone, margin)
+        except PeriodProblem as e:
+            raise typer.BadParameter(str(e)) from None
+    spoken = Language(language.value)
+    if form is CheckupForm.json:
+        typer.echo(terminal.to_json(found, spoken))
+    else:
+        show.out.print(terminal.render(found, spoken))
 
 
 @app.command()

@@ -12,6 +12,7 @@ import pytest
 
 from schemas.decode import decode
 from schemas.friction import anchor, anchored_id
+from schemas.kinds import KINDS as KINDS_OF_FAMILIES
 from schemas.times import DAY, HOUR, LATEST, MINUTE, parse_time
 from schemas.touchpoint import Normal, digest, subject_of
 from streams.entries import entry_of
@@ -226,6 +227,21 @@ def test_an_untidy_company_says_the_same_less_tidily(fortnight: tuple[Company, l
     assert any(t.cancelled and t.version == 1 for t in arrived)
     quiet = {p.customer_id for p in untidy.planted} - {None}
     assert [t for t in arrived if t.customer_id in quiet] == [t for t in fortnight[1] if t.customer_id in quiet]
+
+
+def test_what_the_company_does_itself() -> None:
+    """Every kind of operation, well made and in order; no agent does anything before being hired, or after leaving."""
+    company = Company(seed=3, customers=3000, days=60)
+    done = [decode(json.dumps(o).encode(), LATEST) for o in company.operations()]
+    assert list(company.operations()) == list(Company(seed=3, customers=3000, days=60).operations())
+    assert {o.kind for o in done} == set(KINDS_OF_FAMILIES["operations"])
+    assert all(a.occurred_at <= b.occurred_at for a, b in pairwise(done))
+    assert done[-1].occurred_at < company.end
+    assert len({o.event_id for o in done}) == len(done)
+    for agent in {o.agent_id for o in done} - {None}:
+        mine = [o.kind for o in done if o.agent_id == agent]
+        assert mine[0] == "agent.hired" and mine.count("agent.hired") == 1
+        assert mine[-1] == "agent.left" or "agent.left" not in mine
 
 
 def test_a_large_company_begins_at_once() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from schemas.times import DAY, HOUR, MINUTE, parse_time
 from volvere.simulator.affairs import affair, visit
 from volvere.simulator.contact import TOPICS, Contact, Said
+from volvere.simulator.office import office
 from volvere.simulator.stories import MILLISECOND, STORIES, Planted, Story, span, tell
 from volvere.simulator.traffic import Dice, call, chat, letter
 
@@ -84,6 +85,10 @@ class Company:
             for _, touchpoint in waiting[:over]:
                 yield touchpoint
             del waiting[:over]
+
+    def operations(self) -> Iterator[dict[str, Any]]:
+        """What the company does on its own side, ready for JSON, in order of time; begins long before `start`."""
+        return office(self.seed, self.agents, self.start, self.days)
 
     def _plant(self, count: int) -> int:
         """Tell the stories; returns how many customers have one. The last customers get them."""

@@ -181,6 +181,6 @@ def survey(c: Contact, at: int, dice: Dice) -> None:
         return
     scale, least, most, low = _SCORES[int(3 * dice())]
     score = least + int((most + 1 - least) * dice() ** 0.6)
-    c.say(at + lasting(dice, DAY), "survey.answered", ref=ref, scale=scale, score=score)
+    c.say(at + lasting(dice, DAY), "survey.answered", ref=ref, scale=scale, score=score, queue=c.topic)
     if score <= low and dice() < 0.7:
         c.say(c.at + lasting(dice, 40 * HOUR), "feedback.followed_up", ref=ref)
