@@ -348,6 +348,9 @@ def checkup(
         typer.Option("--to", metavar="DAY", help="until when, exclusive [default: with the last day that is known]"),
     ] = None,
     zone: Zone = "UTC",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="write a page for a browser or a printer")
+    ] = None,
     form: Annotated[CheckupForm, typer.Option("--format", help="how to write the answer")] = CheckupForm.table,
     language: Annotated[CheckupLanguage, typer.Option("--language", help="English or Spanish")] = CheckupLanguage.en,
     margin: Annotated[
@@ -361,9 +364,10 @@ def checkup(
     verdict: good, watch or bad, by limits that say where they come from. What nothing is told of says what it would need.
 
     `volvere checkup` · `volvere checkup --from 2026-01-01 --to 2026-02-01 --zone Europe/Madrid --language es` ·
-    `volvere checkup --format json`
+    `volvere checkup --html checkup.html` · `volvere checkup --format json`
     """
     from volvere.checkup import terminal
+    from volvere.checkup.page import page
     from volvere.checkup.period import PeriodProblem
     from volvere.checkup.run import check_up
     from volvere.checkup.texts import Language
@@ -374,10 +378,17 @@ def checkup(
         except PeriodProblem as e:
             raise typer.BadParameter(str(e)) from None
     spoken = Language(language.value)
+    if html is not None:
+        try:
+            html.write_text(page(found, spoken), encoding="utf-8")
+        except OSError as e:
+            raise FileProblem(f"{html}: cannot be written: {e.strerror}; choose another place") from None
     if form is CheckupForm.json:
         typer.echo(terminal.to_json(found, spoken))
-    else:
+    elif html is None:
         show.out.print(terminal.render(found, spoken))
+    else:
+        show.out.print(f"written to {html}", soft_wrap=True)
 
 
 @app.command()
