@@ -945,7 +945,8 @@ def bench_track(
 
 @bench_app.command("kernel")
 def bench_kernel() -> None:
-    """The thinking alone, in this process: one more touchpoint for a customer with 10 and with 500 remembered, microseconds.
+    """The thinking alone, in this process: one more touchpoint for a customer with 10 and with 500 remembered, microseconds;
+    and touchpoints a second of one core with up to a million customers remembered.
 
     `volvere bench kernel`
     """
