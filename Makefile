@@ -46,9 +46,10 @@ torture: setup  ## faults at random against a simulated week, on an Apache Kafka
 bench: setup  ## Volveré beside its peers on an Apache Kafka of its own (JDK 17, Maven): OPTIONS="--runs 3"
 	@$(BIN)/python -m tests.bench $(or $(WHAT),peers) $(OPTIONS)
 
-schemas: setup  ## generate the JSON Schemas, the page of views and .env.example anew
+schemas: setup  ## generate the JSON Schemas, the pages of views and metrics and .env.example anew
 	$(BIN)/python -m schemas.registry
 	$(BIN)/python -m sinks.reference
+	$(BIN)/python -m volvere.metrics
 	$(BIN)/python -m volvere.settings > .env.example
 
 # One lock for every Python that we support. uv only resolves here; it is not needed to install.

@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +46,8 @@ SHOWN = 20
 """How many refused records of one batch are logged one by one."""
 
 Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+"""What an error quotes of a record: that may be a customer, and does not belong into a log."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,31 @@ class Counts:
     erased: int = 0
     batches: int = 0
     retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What of one partition is not stored yet: how many records, and when the oldest that was read came (microseconds; 0: none was read)."""
+
+    records: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One batch that is stored and acknowledged. Times by the steady clock, seconds.
+
+    number: of this worker's batches, by which log lines and spans belong together. rows: by table.
+    """
+
+    number: int
+    rows: dict[str, int]
+    began: float
+    ended: float
+
+
+def unheard(_: Stored) -> None:
+    """Nobody wants to know of a batch."""
 
 
 @dataclass
@@ -118,8 +147,13 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer_options: Mapping[str, Any] | None = None,
         batch_rows: int = BATCH_ROWS,
         batch_seconds: float = BATCH_SECONDS,
+        stored: Callable[[Stored], None] = unheard,
     ) -> None:
+        """away_since: when ClickHouse took nothing for the first time, if it still does so; joined: whether partitions were dealt out."""
         self.counts = Counts()
+        self.away_since: float | None = None
+        self.joined = False
+        self._told = stored
         self._inserter = Inserter(client)
         self._servers, self._group = bootstrap_servers, f"{application}-store"
         self._tables = {prefix + topic.name: topic.name for topic in STORED}
@@ -130,6 +164,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self._pending: dict[TopicPartition, list[ConsumerRecord]] = {}
         self._pending_rows, self._pending_since = 0, 0.0
         self._writes: list[asyncio.Task[bool]] = []
+        self._batches: list[dict[TopicPartition, list[ConsumerRecord]]] = []
         self._stop = asyncio.Event()
         self._stored: dict[tuple[str, int], int] = {}
         self._moved = asyncio.Condition()
@@ -190,6 +225,37 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         if not done():
             raise Transient("the store ended before everything was stored")
 
+    # What others may look at, from any thread
+
+    def behind(self) -> dict[tuple[str, int], Behind]:
+        """What is not stored yet, by (topic, partition); as far as Kafka has said so."""
+        subscription = self._consumer and self._consumer._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if not assignment or not assignment.active:
+            return {}
+        batches = [*self._batches, self._pending]
+        found = {}
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            if not state.has_valid_position or state.highwater is None:
+                continue
+            in_hand = [records for batch in batches if (records := batch.get(tp))]
+            unread = max(0, (state.lso if state.lso is not None else state.highwater) - state.position)
+            records = unread + sum(map(len, in_hand))
+            oldest = min((some[0].timestamp * 1000 for some in in_hand), default=0)
+            found[tp.topic, tp.partition] = Behind(records, oldest)
+        return found
+
+    @property
+    def in_hand(self) -> int:
+        """Records that were read, and are not stored yet."""
+        return sum(len(records) for batch in [*self._batches, self._pending] for records in list(batch.values()))
+
+    @property
+    def moves(self) -> tuple[int, int]:
+        """Differs from what it was before, if something was done since: a batch stored, or an insert tried again."""
+        return self.counts.batches, self._inserter.retries
+
     # Reading
 
     async def _read(self) -> None:
@@ -231,6 +297,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
     def _settle(self) -> None:
         """Let go of batches that are done; what went wrong in one is raised here."""
         while self._writes and self._writes[0].done():
+            del self._batches[0]
             self._writes.pop(0).result()
 
     async def _note_positions(self) -> None:
@@ -253,6 +320,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         batch, self._pending, self._pending_rows = self._pending, {}, 0
         if batch:
             before = self._writes[-1] if self._writes else None
+            self._batches.append(batch)
             self._writes.append(asyncio.create_task(self._write(batch, before)))
 
     async def _write(
@@ -266,6 +334,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
                 made.append(await asyncio.to_thread(prepare, table, part))
         if before is not None and not await before:
             return False  # to commit these offsets would say that the batch before is stored
+        began = time.monotonic()
         try:
             for prepared in made:
                 await self._insert(prepared)
@@ -275,6 +344,8 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
             return False
         self.counts.batches += 1
         await self._commit({tp: records[-1].offset + 1 for tp, records in batch.items()})
+        rows = {prepared.table: len(prepared.rows) for prepared in made}
+        self._told(Stored(self.counts.batches, rows, began, time.monotonic()))
         return True
 
     async def _insert(self, prepared: Prepared) -> None:
@@ -289,10 +360,16 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
                 try:
                     bad = await asyncio.to_thread(self._inserter.insert, prepared.table, prepared.rows)
                 except Transient as e:
-                    log.warning("ClickHouse is away, trying again, Kafka keeps what comes: %s", e)
+                    self.away_since = self.away_since or time.monotonic()
+                    log.warning(
+                        "ClickHouse is away, trying again, Kafka keeps what comes: %s",
+                        e,
+                        extra={"batch": self.counts.batches + 1},
+                    )
                     raise
                 finally:
                     self.counts.retries = self._inserter.retries
+        self.away_since = None
         for at, message in bad:
             record = prepared.records[at]
             prepared.refused.append(Refused(record.topic, record.partition, record.offset, "unstorable", message))
@@ -308,7 +385,11 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         # What is no touchpoint goes to the dead letters by `track`, which says so; the rest only store sees.
         told = [r for r in prepared.refused if prepared.table != TOUCHPOINTS.name or r.reason == "unstorable"]
         for r in told[:SHOWN]:
-            log.warning("not stored: %s/%d/%d: %s: %s", r.topic, r.partition, r.offset, r.reason, r.message)
+            log.warning(
+                "not stored: %s/%d/%d: %s: %s",
+                *(r.topic, r.partition, r.offset, r.reason, _QUOTED.sub("…", r.message)),
+                extra={"partition": r.partition, "batch": self.counts.batches + 1},
+            )
         if len(told) > SHOWN:
             log.warning("not stored: %d more records of %s in this batch", len(told) - SHOWN, prepared.table)
 
@@ -334,5 +415,6 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self._pending, self._pending_rows = {}, 0
         self._stored.clear()
 
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:  # noqa: ARG002 - also none
         """Reading goes on at the committed offsets."""
+        self.joined = True

@@ -26,9 +26,9 @@ from faust.types import TP
 
 from schemas.errors import Impossible
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, TOUCHPOINTS
-from streams.arrival import Arrivals, close
+from streams.arrival import Arrivals, Claimed, close
 from streams.fuse import Fuse
-from streams.partition import ROOM, Names, Partition, Tally
+from streams.partition import ROOM, Flushed, Names, Partition, Tally, unheard
 from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send, settle
 from streams.restore import BARRIER, Restored, Restorer
 from streams.rules import Rules
@@ -50,6 +50,10 @@ async def _pass(point: str, partition: Partition) -> None:
     """What happens at a named point of a flush: nothing."""
 
 
+def _ignore(_: Claimed) -> None:
+    """Nobody wants to know of a claim."""
+
+
 def _die(_: BaseException) -> None:
     """End the process at once, so that nothing else is written."""
     logging.shutdown()
@@ -63,7 +67,8 @@ class TrackConfig:
     trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka).
     generation: of a state that does not exist yet. input_silent_after: when no partition gets a record for so long, no
     time passes any more. fuse: stop when nearly nothing can be read. client: what every client of Kafka needs to be let
-    in, as aiokafka names it. at, fatal, now: what tests and the wiring may replace.
+    in, as aiokafka names it. flushed, claimed: told of each, for metrics and traces. at, fatal, now: what tests and the wiring
+    may replace.
     """
 
     bootstrap: str
@@ -86,6 +91,8 @@ class TrackConfig:
     fetch_bytes: int = 2 * 1024 * 1024
     instance_id: str | None = None
     client: dict[str, Any] = field(default_factory=dict)
+    flushed: Callable[[Flushed], None] = unheard
+    claimed: Callable[[Claimed], None] = _ignore
     at: Callable[[str, Partition], Awaitable[None]] = _pass
     fatal: Callable[[BaseException], None] = _die
     now: Callable[[], int] = _wall
@@ -124,11 +131,12 @@ class TrackHost:
             self._reader, self.names.source, self.state_topic, config.trusted, config.generation, self._barrier
         )
         self.arrivals = Arrivals(self, restorer)
-        self._assigned: set[int] = set()
+        self.assigned_numbers: set[int] = set()
         self._generation = 0
+        self.joined = False  # partitions were dealt out, if none to this worker
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting_since: dict[int, float] = {}
-        self._last_records: dict[int, float] = {}
+        self.last_records: dict[int, float] = {}
         self._at_end: dict[int, bool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
@@ -162,10 +170,12 @@ class TrackHost:
 
     async def assigned(self, partitions: set[int], missed: bool, generation: int) -> None:
         """Drop what is not ours any more; everything, if an assignment was missed in between."""
-        self._assigned, self._generation = partitions, generation
+        self.joined = True
+        self.assigned_numbers, self._generation = partitions, generation
         kept = set() if missed else partitions
         for number in set(self.partitions) - kept:
-            log.info("partition %d dropped%s", number, ": an assignment was missed" if missed else "")
+            why = ": an assignment was missed" if missed else ""
+            log.info("partition %d dropped%s", number, why, extra={"partition": number, "group_generation": generation})
             self._drop(number)
         self.arrivals.assigned(kept)
 
@@ -225,7 +235,7 @@ class TrackHost:
         partition.dead = True
         if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
-        for known in (self._waiting_since, self._last_records, self._at_end):
+        for known in (self._waiting_since, self.last_records, self._at_end):
             known.pop(number, None)
         self._spawn(close(partition.publisher))
         if not self._ended:
@@ -233,7 +243,7 @@ class TrackHost:
 
     async def rebalanced(self, *_: Any, **__: Any) -> None:
         """Let what is new arrive. Faust awaits this, and then reads on what is held."""
-        new = self._assigned - self.partitions.keys() - self.arrivals.numbers
+        new = self.assigned_numbers - self.partitions.keys() - self.arrivals.numbers
         if new:
             self.arrivals.start(sorted(new))
 
@@ -271,7 +281,7 @@ class TrackHost:
             self.fuse,
             restored.timers,
         )
-        made.turn = self._turn
+        made.turn, made.flushed = self._turn, self._flushed
         return made
 
     async def install(self, partitions: list[Partition]) -> None:
@@ -280,6 +290,32 @@ class TrackHost:
         for partition in self.partitions.values():
             partition.room = ROOM // len(self.partitions)
         await self.consumer.read_on({TP(self.names.source, p.number): p.offset for p in partitions})
+
+    def claimed(self, claim: Claimed) -> None:
+        """These are held from now on, and it took so long."""
+        log.info(
+            "claimed partitions %s in %.2f s; %d state records in %.2f s",
+            claim.partitions,
+            claim.claim,
+            claim.records,
+            claim.restore,
+            extra={"group_generation": self._generation},
+        )
+        self.config.claimed(claim)
+
+    def _flushed(self, done: Flushed) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "partition %d: flush %d to offset %d: %d records, %d frictions in %.3f s",
+                done.partition,
+                done.number,
+                done.offset,
+                done.records,
+                done.frictions,
+                done.ended - done.began,
+                extra={"partition": done.partition, "generation": done.generation, "flush": done.number},
+            )
+        self.config.flushed(done)
 
     async def arrived(self) -> None:
         """Some do not arrive any more: they are held, or were dropped."""
@@ -327,8 +363,8 @@ class TrackHost:
                     )
                 partition.take(batch)
             except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
-                self.fatal(e)
-            self._last_records[partition.number] = time.monotonic()
+                self.fatal(e, partition)
+            self.last_records[partition.number] = time.monotonic()
             self._at_end[partition.number] = batch.at_end
             if partition.pending >= self.config.flush_records or partition.pending_bytes >= self.config.flush_bytes:
                 await self.flush(partition)
@@ -351,7 +387,7 @@ class TrackHost:
         if self.config.trusted:
             behind = not self._at_end.get(number, True)
         else:
-            behind = now - self._last_records.get(number, 0.0) < self.config.flush_after
+            behind = now - self.last_records.get(number, 0.0) < self.config.flush_after
         if behind and now - self._waiting_since.get(number, now) < self.config.flush_behind:
             self._arm(partition)
         else:
@@ -365,7 +401,7 @@ class TrackHost:
             await partition.flush(settle)
         except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
             if self.partitions.get(partition.number) is partition:
-                self.fatal(e)
+                self.fatal(e, partition)
         if partition.dead:
             return
         self._waiting_since.pop(partition.number, None)
@@ -373,12 +409,13 @@ class TrackHost:
             self._arm(partition)
         await self._notify()
 
-    def fatal(self, error: BaseException) -> NoReturn:
-        """Nothing more is written after this."""
+    def fatal(self, error: BaseException, partition: Partition | None = None) -> NoReturn:
+        """Nothing more is written after this. partition: where it happened, if in one."""
         self._ended = True
-        for partition in self.partitions.values():
-            partition.dead = True
-        log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, Impossible))
+        for held in self.partitions.values():
+            held.dead = True
+        at = {} if partition is None else {"partition": partition.number, "generation": partition.control.generation}
+        log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, Impossible), extra=at)
         self.config.fatal(error)
         self._spawn(self._notify())
         raise error
@@ -432,7 +469,7 @@ class TrackHost:
         if self.config.trusted:  # the position may be past what was handed out: markers of transactions are no records
             merged = partition.offset >= self.consumer.handed.get(TP(self.names.source, partition.number), 0)
             return partition.broker_time(end.at) if end.position >= end.highwater and merged else None
-        quiet = time.monotonic() - self._last_records.get(partition.number, 0.0) >= self.config.idle_end
+        quiet = time.monotonic() - self.last_records.get(partition.number, 0.0) >= self.config.idle_end
         return self.config.now() if quiet else None
 
     # -- files

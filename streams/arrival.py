@@ -12,19 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from streams.partition import Partition
 from streams.publish import Publisher
 from streams.restore import Restored, Restorer, within
 
-log = logging.getLogger("volvere.track")
-
 CLOSE_WITHIN = 5.0
 """Seconds for giving a connection back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Partitions that were claimed, and restored from so many records of the state. Seconds."""
+
+    partitions: list[int]
+    records: int
+    claim: float
+    restore: float
 
 
 class Owner(Protocol):
@@ -38,6 +46,9 @@ class Owner(Protocol):
 
     def partition(self, number: int, publisher: Publisher, restored: Restored) -> Partition:
         """Made of what was restored."""
+
+    def claimed(self, claim: Claimed) -> None:
+        """These are held from now on, and it took so long."""
 
     async def install(self, partitions: list[Partition]) -> None:
         """Hold them from now on, and read."""
@@ -128,14 +139,7 @@ class Arrivals:
                     partitions = [self._owner.partition(n, mine[n], restored.pop(n)) for n in mine]
                     await asyncio.gather(*(partition.begin() for partition in partitions))
                     await self._owner.install(partitions)
-                    now = time.monotonic()
-                    log.info(
-                        "claimed partitions %s in %.2f s; %d state records in %.2f s",
-                        sorted(mine),
-                        claimed - started,
-                        records,
-                        now - claimed,
-                    )
+                    self._owner.claimed(Claimed(sorted(mine), records, claimed - started, time.monotonic() - claimed))
                     return set(mine)
             await self._assigned.wait()
         return set()

@@ -32,12 +32,16 @@ _source = msgspec.json.Decoder(_Source).decode
 
 
 class Fuse:
-    """Shared by the partitions of a worker. `heard`: readable source -> the latest append time, microseconds."""
+    """Shared by the partitions of a worker. `heard`: readable source -> the latest append time, microseconds.
+
+    share: of the last records of every source, how many were unreadable, 0 to 1; at SHARE it blows.
+    """
 
     def __init__(self, armed: bool = True) -> None:
         self.armed = armed
         self.heard: dict[str, int] = {}
         self._verdicts: dict[str, deque[bool]] = {}
+        self.share = 0.0
 
     @property
     def calm(self) -> bool:
@@ -61,6 +65,7 @@ class Fuse:
         current = [s for s, at in self.heard.items() if at > newest - HEARD_WITHIN]
         self._verdicts = {s: self._verdicts[s] for s in current if any(self._verdicts.get(s, ()))}
         bad = sum(map(sum, self._verdicts.values()))
+        self.share = min((sum(self._verdicts.get(s, ())) / WINDOW for s in current), default=0.0)
         if bad >= SHARE * WINDOW and all(_bad(self._verdicts.get(s, ())) for s in current):
             raise Impossible(
                 f"{bad:,} of the last records are unreadable, of every source ({', '.join(sorted(map(repr, current))[:5])}): "

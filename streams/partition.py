@@ -112,9 +112,32 @@ class Tally:
     repeated: int = 0
     too_late: int = 0
     forwarded: int = 0
+    replayed: int = 0
     flushes: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     frictions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """One flush that is committed. Times by the steady clock, seconds: from `composed` to `ended` it was being written.
+
+    number: of this worker's flushes, by which log lines and spans belong together.
+    """
+
+    partition: int
+    generation: int
+    number: int
+    offset: int
+    records: int
+    frictions: int
+    began: float
+    composed: float
+    ended: float
+
+
+def unheard(_: Flushed) -> None:
+    """Nobody wants to know of a flush."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +182,8 @@ class Partition:
         self.pending = 0
         self.pending_bytes = 0
         self.flushing = 0
+        self.state_bytes = sum(map(len, state.values()))
+        self.flushed: Callable[[Flushed], None] = unheard
         self.dead = False
         self.fuse = fuse or Fuse()
         self.appended: tuple[int, float] | None = None
@@ -231,15 +256,15 @@ class Partition:
                 live[subject] = facts
                 dirty.add(subject)
                 tally.merged += 1
+                tally.replayed += replay
             else:
                 tally.repeated += 1
         if unreadable or not self.fuse.calm:
             self.fuse.note(batch.records, set(unreadable))
-        count = len(batch.records)
         self.watermark, self.clock, self.offset = watermark, clock, batch.position
-        self.pending += count
+        self.pending += len(batch.records)
         self.pending_bytes += size
-        tally.read += count
+        tally.read += len(batch.records)
 
     def _refuse(self, record: Any, error: Unacceptable) -> None:
         self.tally.refused[error.reason] += 1
@@ -329,7 +354,9 @@ class Partition:
             try:
                 # One of a worker's partitions at a time: the others are writing, which needs the loop.
                 async with self.turn:
+                    began = time.monotonic()
                     outbox = await self._compose(settle)
+                composed = time.monotonic()
                 appended = await self.publisher.write(outbox, self._point)
                 if appended:
                     self.appended = appended, time.monotonic()
@@ -338,9 +365,25 @@ class Partition:
                 self.dead = True
                 raise
             self.control = _decode_control(outbox.control[1] or b"")
-            self.tally.flushes += not touch  # what a claim writes is no work
             self._evict()
+            if not touch:  # what a claim writes is no work
+                self._tell(outbox, began, composed)
             await self._point("after install")
+
+    def _tell(self, outbox: Outbox, began: float, composed: float) -> None:
+        self.tally.flushes += 1
+        done = Flushed(
+            self.number,
+            self.control.generation,
+            self.tally.flushes,
+            self.control.offset,
+            self.flushing,
+            len(outbox.published[self.names.frictions]),
+            began,
+            composed,
+            time.monotonic(),
+        )
+        self.flushed(done)
 
     async def _point(self, name: str) -> None:
         await self._at(name, self)
@@ -408,13 +451,15 @@ class Partition:
         self.entries -= self.kept.pop(subject, 0)
         if look.packed is None:
             self.live.pop(subject, None)
-            if self.state.pop(key, None) is not None:
+            if (old := self.state.pop(key, None)) is not None:
+                self.state_bytes -= len(old)
                 outbox.state.append((key, None, []))
             return
         self.live[subject] = facts
         self.kept[subject] = size = facts.size
         self.entries += size
-        if self.state.get(key) != look.packed:
+        if (old := self.state.get(key)) != look.packed:
+            self.state_bytes += len(look.packed) - len(old or b"")
             self.state[key] = look.packed
             outbox.state.append((key, look.packed, []))
             heapq.heappush(self.timers, (look.due, key))

@@ -57,7 +57,7 @@ class Restorer:
 
     reader: a consumer of its own, not started. trusted: the broker's high watermarks can be relied on; where not, `barrier`
     writes a record to a partition of the state topic and gives the offset after it. generation: of a state that does not
-    exist yet.
+    exist yet. read: records that were read back up to now.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Restorer:
     ) -> None:
         self._reader, self._source, self._state_topic = reader, source, state_topic
         self._trusted, self._generation, self._barrier = trusted, generation, barrier
+        self.read = 0
 
     async def examine(self, numbers: Iterable[int]) -> dict[int, Control]:
         """Before claiming: Impossible if a newer release, or one with other partitions, has written the state.
@@ -114,6 +115,7 @@ class Restorer:
             left = {tp: ends[tp] for tp in states if ends[tp] > 0}
             async for tp, records in _until(reader, left, wanted):
                 _keep(records, ends[tp], found[tp.partition])
+                self.read += len(records)
         restored: dict[int, Restored] = {}
         for tp in sources:
             n = tp.partition

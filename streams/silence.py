@@ -24,12 +24,18 @@ LOOK_EVERY = 30.0
 
 
 class Listener:
-    """Looks at the ends of a topic now and then. silent: nothing has come for `after` seconds; partitions: how many it has."""
+    """Looks at the ends of a topic now and then. silent: nothing has come for `after` seconds; partitions: how many it has.
+
+    ends: by partition, at the last look, where reading ends (after the last record that is committed); looked: when that was, by the
+    steady clock.
+    """
 
     def __init__(self, reader: Callable[[], AIOKafkaConsumer], topic: str, after: float) -> None:
         self._reader, self._topic, self._after = reader, topic, after
         self.silent = False
         self.partitions = 0
+        self.ends: dict[int, int] = {}
+        self.looked = 0.0
 
     async def run(self) -> None:
         """Listen until cancelled. While the broker is away nothing is known, and nothing changes."""
@@ -39,6 +45,7 @@ class Listener:
             with contextlib.suppress(KafkaError, TimeoutError):
                 found = await asyncio.wait_for(self._ends(), ANSWER_WITHIN)
                 now = time.monotonic()
+                self.ends, self.looked = {tp.partition: end for tp, end in found.items()}, now
                 if found != ends:
                     ends, heard, self.partitions = found, now, len(found)
                 self._tell(now - heard)

@@ -31,7 +31,7 @@ from streams.contacts import CONTACT_SPAN, ContactKey, contact_key, fold
 from streams.detectors import DETECTORS
 from streams.entries import Entry, family_of
 from streams.events import cause_of, friction_event, journey_snapshot
-from streams.facts import MANY, MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
+from streams.facts import MAX_ENTRIES, MAX_PACKED, NEVER, Context, Facts, Journey, Mark, Published, all_entries
 from streams.friction import Clock, Detector, Friction, View
 from streams.journeys import EXPLICIT_GAP, Fold, fold_journeys, seal
 from streams.rules import Rules
@@ -43,6 +43,8 @@ CAME_BACK = (DAY, 90 * DAY)
 """Who comes of their own will so long after a friction has come back."""
 SETTLE_EVERY = 7 * DAY
 """How far sealing the journeys and forgetting may lag, by a subject's own time: both fold anew all that is left."""
+MANY = 16
+"""From so many entries of a subject on, what was folded and derived is kept beside them."""
 MAX_KNOWN = 4096
 """Sets of kinds for which it is known which detectors run."""
 NOTHING: Mapping[str, int] = {}

@@ -18,10 +18,12 @@ from sinks.alerts.bridge import Bridge, group_of
 from sinks.alerts.incidents import Change, Incident
 from sinks.alerts.routes import RoutesError, Told, parse_routes
 from sinks.alerts.sending import Later, Sender
+from volvere.monitor import Monitor
 from volvere.reading import records
 from volvere.rules_texts import MEANINGS
 from volvere.settings import Settings, SettingsProblem, variable
 from volvere.topics import administer, of_group
+from volvere.vitals import Telling
 from volvere.worker import EMBEDDED_SESSION, Broker, wall
 
 
@@ -85,12 +87,14 @@ def bridges(settings: Settings, at: Broker, told: Sequence[Told]) -> list[Bridge
     ]
 
 
-async def run(settings: Settings, at: Broker, told: Sequence[Told], stop: asyncio.Event) -> None:
+async def run(settings: Settings, at: Broker, told: Sequence[Told], stop: asyncio.Event, watch: Monitor) -> None:
     """All bridges until stopped, or until one of them cannot go on."""
-    work = [asyncio.ensure_future(bridge.run(stop)) for bridge in bridges(settings, at, told)]
-    await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await asyncio.gather(*work)
+    ours = bridges(settings, at, told)
+    async with watch.watched(Telling(ours)):
+        work = [asyncio.ensure_future(bridge.run(stop)) for bridge in ours]
+        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await asyncio.gather(*work)
 
 
 async def try_out(told: Sequence[Told]) -> dict[str, str | None]:

@@ -348,6 +348,9 @@ def checkup(
         typer.Option("--to", metavar="DAY", help="until when, exclusive [default: with the last day that is known]"),
     ] = None,
     zone: Zone = "UTC",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="write a page for a browser or a printer")
+    ] = None,
     form: Annotated[CheckupForm, typer.Option("--format", help="how to write the answer")] = CheckupForm.table,
     language: Annotated[CheckupLanguage, typer.Option("--language", help="English or Spanish")] = CheckupLanguage.en,
     margin: Annotated[
@@ -361,9 +364,10 @@ def checkup(
     verdict: good, watch or bad, by limits that say where they come from. What nothing is told of says what it would need.
 
     `volvere checkup` · `volvere checkup --from 2026-01-01 --to 2026-02-01 --zone Europe/Madrid --language es` ·
-    `volvere checkup --format json`
+    `volvere checkup --html checkup.html` · `volvere checkup --format json`
     """
     from volvere.checkup import terminal
+    from volvere.checkup.page import page
     from volvere.checkup.period import PeriodProblem
     from volvere.checkup.run import check_up
     from volvere.checkup.texts import Language
@@ -374,10 +378,17 @@ def checkup(
         except PeriodProblem as e:
             raise typer.BadParameter(str(e)) from None
     spoken = Language(language.value)
+    if html is not None:
+        try:
+            html.write_text(page(found, spoken), encoding="utf-8")
+        except OSError as e:
+            raise FileProblem(f"{html}: cannot be written: {e.strerror}; choose another place") from None
     if form is CheckupForm.json:
         typer.echo(terminal.to_json(found, spoken))
-    else:
+    elif html is None:
         show.out.print(terminal.render(found, spoken))
+    else:
+        show.out.print(f"written to {html}", soft_wrap=True)
 
 
 @app.command()
@@ -677,7 +688,7 @@ def worker_track(kafka: Kafka = None, rules: RulesFile = None) -> None:
     in_force = worker.load_rules(settings.rules)
     with worker.broker(settings, create=False) as at:
         config = worker.track_config(settings, at)
-        _loop(worker.until_signalled(partial(worker.run_track, in_force, config), settings.stop_within_s))
+        _loop(worker.serve(settings, "track", partial(worker.run_track, in_force, config)))
 
 
 @worker_app.command("store")
@@ -690,7 +701,7 @@ def worker_store(kafka: Kafka = None, clickhouse: ClickHouse = None) -> None:
     worker.set_up_logging(settings)
     with worker.broker(settings, create=False) as at:
         client = worker.open_store(settings)
-        _loop(worker.until_signalled(worker.store(settings, at, client).run, settings.stop_within_s))
+        _loop(worker.serve(settings, "store", partial(worker.run_store, settings, at, client)))
 
 
 @worker_app.command("alert")
@@ -717,7 +728,7 @@ def worker_alert(
     with worker.broker(settings, create=False) as at:
         for name in [] if beginning else alert.begin(settings, at, told):
             show.problem(f"{name} is new: it is told what happens from now on", "dim")
-        _loop(worker.until_signalled(partial(alert.run, settings, at, told), settings.stop_within_s))
+        _loop(worker.serve(settings, "alert", partial(alert.run, settings, at, told)))
 
 
 @worker_app.command("all")
@@ -734,8 +745,7 @@ def worker_all(kafka: Kafka = None, clickhouse: ClickHouse = None, rules: RulesF
         show.out.print(
             f"Kafka is at [bold]{at.bootstrap}[/bold]: volvere send FILE --kafka {at.bootstrap}", soft_wrap=True
         )
-        work = partial(worker.run_all, settings, in_force, at, client)
-        _loop(worker.until_signalled(work, settings.stop_within_s))
+        _loop(worker.serve(settings, "all", partial(worker.run_all, settings, in_force, at, client)))
 
 
 @alerts_app.command("check")
@@ -823,6 +833,35 @@ def dlq_replay(
     show.replayed(done, dry_run)
 
 
+@app.command()
+def lag(
+    most: Annotated[
+        float | None, typer.Option("--max-seconds", min=0, help="exit code 1 where something waits for longer")
+    ] = None,
+    form: Annotated[DlqForm, typer.Option("--format", help="how to write the answer")] = DlqForm.table,
+    kafka: Kafka = None,
+) -> None:
+    """Show how far the workers are behind, by consumer group and partition: records that wait, for how long the first of them, and whose they are.
+
+    Kafka is asked, not the workers, so that it also tells when none runs. With --max-seconds it is a check: exit code 1 where a record waits
+    for longer, or its age could not be found out.
+
+    `volvere lag --kafka kafka:9092` · `volvere lag --max-seconds 60 --format json`
+    """
+    from volvere import lag as behind
+
+    settings = _outside(load(kafka=kafka), "lag")
+    worker.set_up_logging(settings, "error")
+    with worker.broker(settings, create=False) as at:
+        lines = _loop(behind.lag(settings, at))
+    if form is DlqForm.json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(lines), indent=2))
+    else:
+        show.lag(lines)
+    if most is not None and any(line.seconds is None or line.seconds > most for line in lines):
+        raise typer.Exit(1)
+
+
 class Source(StrEnum):
     """Where a rebuild takes the touchpoints from."""
 
@@ -906,7 +945,8 @@ def bench_track(
 
 @bench_app.command("kernel")
 def bench_kernel() -> None:
-    """The thinking alone, in this process: one more touchpoint for a customer with 10 and with 500 remembered, microseconds.
+    """The thinking alone, in this process: one more touchpoint for a customer with 10 and with 500 remembered, microseconds;
+    and touchpoints a second of one core with up to a million customers remembered.
 
     `volvere bench kernel`
     """

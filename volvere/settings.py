@@ -45,6 +45,17 @@ def _clickhouse(value: str) -> str:
     return value
 
 
+def _listen(value: str) -> str:
+    """As host:port; without a host it is this machine's loopback."""
+    if not value:
+        return value
+    address = f"127.0.0.1:{value.removeprefix(':')}" if value.removeprefix(":").isdigit() else value
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match[1]) > 65535:
+        raise ValueError("expected an address such as 127.0.0.1:9464, or a port")
+    return address
+
+
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 _Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")]
 
@@ -157,6 +168,13 @@ class Settings(BaseSettings):
     fetch_bytes: int = Field(
         1024 * 1024, ge=65_536, le=50 * 1024 * 1024, description="most that one fetch brings of a partition, bytes"
     )
+    metrics_listen: Annotated[str, AfterValidator(_listen)] = Field(
+        "",
+        description="where a worker serves metrics and health: host:port, or a port of this machine alone (loopback); none: nowhere",
+    )
+    stuck_after_s: float = Field(
+        300, ge=2, le=86_400, description="a worker that has work and does not get on with it for so long ends, seconds"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["console", "json"] = Field(
         "console", description="console (for people), or json (for machines)"
@@ -219,6 +237,12 @@ class Settings(BaseSettings):
     def clickhouse_is_embedded(self) -> bool:
         """Whether `clickhouse` names a folder, not a server."""
         return "://" not in self.clickhouse
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port that metrics and health are served at, if they are."""
+        host, _, port = self.metrics_listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else None
 
     @property
     def partition_count(self) -> int:

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -22,6 +22,9 @@ from volvere.dlq import Box, Replayed
 from volvere.doctor import Finding
 from volvere.load import Loaded
 from volvere.run import Progress, Summary
+
+if TYPE_CHECKING:  # it needs Faust, which takes a while
+    from volvere.lag import Lag
 
 
 class _Console(Console):
@@ -181,6 +184,34 @@ def summary(done: Summary) -> None:
     out.print()
     out.print(kinds if done.frictions else "No friction was found.")
     refusals(done.problems, done.refused.total())
+
+
+def lag(lines: list[Lag]) -> None:
+    """What waits, a line a group and partition."""
+    table = Table("worker", "topic", "partition", "waiting", "for", "watermark", "owner", box=None, header_style="bold")
+    for line in lines:
+        table.add_row(
+            line.group,
+            line.topic,
+            str(line.partition),
+            f"{line.records:,}" if line.records else "-",
+            "unknown" if line.seconds is None else _duration(line.seconds) if line.records else "-",
+            "-" if line.watermark_age is None else f"{_duration(line.watermark_age)} ago",
+            line.owner or Text("nobody", style="red"),
+        )
+    out.print(table)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return (
+        f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+        if seconds < 172_800
+        else f"{seconds / 86_400:.0f} d"
+    )
 
 
 def letters(box: Box) -> None:

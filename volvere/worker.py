@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -25,15 +25,18 @@ from clickhouse_connect.driver import Client
 
 from schemas.errors import Impossible, Transient
 from sinks import clickhouse
-from sinks.store import Store
+from sinks.store import Store, Stored
 from streams.rules import Rules, RulesError, parse_rules
-from volvere import security, topics
+from volvere import metrics, security, topics, vitals
 from volvere.embedded import EmbeddedBroker, has_transactions
+from volvere.monitor import Monitor
 from volvere.settings import Settings
 from volvere.topics import BrokerProblem
 
 if TYPE_CHECKING:  # Faust takes a while; it is imported where it is used
     from streams.app import TrackApp, TrackConfig
+    from streams.arrival import Claimed
+    from streams.partition import Flushed
 
 log = logging.getLogger("volvere")
 
@@ -125,21 +128,39 @@ def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConf
     return TrackConfig(**values | changes)
 
 
+def _noting(config: TrackConfig, watch: Monitor) -> TrackConfig:
+    """The same, with its durations noted as well."""
+
+    def flushed(done: Flushed) -> None:
+        watch.metrics.note(metrics.FLUSH, done.ended - done.began)
+        watch.metrics.note(metrics.FLUSH_WRITE, done.ended - done.composed)
+        config.flushed(done)
+
+    def claimed(claim: Claimed) -> None:
+        watch.metrics.note(metrics.CLAIM, claim.claim)
+        watch.metrics.note(metrics.RESTORE, claim.restore)
+        config.claimed(claim)
+
+    return replace(config, flushed=flushed, claimed=claimed)
+
+
 @contextlib.asynccontextmanager
-async def tracking(rules: Rules, config: TrackConfig) -> AsyncIterator[TrackApp]:
-    """A running `track`, flushed and stopped at the end."""
+async def tracking(rules: Rules, config: TrackConfig, watch: Monitor | None = None) -> AsyncIterator[TrackApp]:
+    """A running `track`, flushed and stopped at the end; `watch` looks at it meanwhile."""
     from streams.app import build
 
-    app = build(rules, config)
+    watch = watch or Monitor("track")
+    app = build(rules, _noting(config, watch))
     log.info("flushes are %s", "transactions" if config.transactions else "ordered: this broker has no transactions")
     with sparing_the_old():
         with _must_be_there(config):
             await app.host.start()
         watching = asyncio.ensure_future(_watch(app))
         try:
-            with _must_be_there(config):
-                await app.start()
-            yield app
+            async with watch.watched(vitals.Track(app.host, config.now)):
+                with _must_be_there(config):
+                    await app.start()
+                yield app
         finally:
             watching.cancel()
             await app.stop()
@@ -188,9 +209,9 @@ async def _watch(app: TrackApp) -> None:
         app.host.fatal(reason or Impossible("the stream processor ended by itself"))
 
 
-async def run_track(rules: Rules, config: TrackConfig, stop: asyncio.Event) -> None:
+async def run_track(rules: Rules, config: TrackConfig, stop: asyncio.Event, watch: Monitor | None = None) -> None:
     """Track until stopped; what is merged then is flushed. Ends the process where it cannot go on."""
-    async with tracking(rules, config) as app:
+    async with tracking(rules, config, watch) as app:
         stopped = asyncio.ensure_future(stop.wait())
         ticks = asyncio.ensure_future(app.host.tick())
         done, left = await asyncio.wait({stopped, ticks}, return_when=asyncio.FIRST_COMPLETED)
@@ -209,8 +230,13 @@ def open_store(settings: Settings, fresh: bool = False) -> Client:
     return client
 
 
-def store(settings: Settings, at: Broker, client: Client) -> Store:
+def store(settings: Settings, at: Broker, client: Client, watch: Monitor | None = None) -> Store:
     """The store worker."""
+
+    def stored(done: Stored) -> None:
+        if watch is not None:
+            watch.metrics.note(metrics.BATCH, done.ended - done.began)
+
     timeout_s = EMBEDDED_SESSION if settings.kafka_is_embedded else settings.session_timeout_s
     return Store(
         client,
@@ -223,14 +249,25 @@ def store(settings: Settings, at: Broker, client: Client) -> Store:
             "heartbeat_interval_ms": round(timeout_s * 250),
             **at.access,
         },
+        stored=stored,
     )
 
 
-async def run_all(settings: Settings, rules: Rules, at: Broker, client: Client, stop: asyncio.Event) -> None:
+async def run_store(settings: Settings, at: Broker, client: Client, stop: asyncio.Event, watch: Monitor) -> None:
+    """Store until stopped."""
+    worker = store(settings, at, client, watch)
+    async with watch.watched(vitals.Storing(worker, wall)):
+        await worker.run(stop)
+
+
+async def run_all(
+    settings: Settings, rules: Rules, at: Broker, client: Client, stop: asyncio.Event, watch: Monitor
+) -> None:
     """Both workers until stopped, or until one of them ends."""
+    config = track_config(settings, at, generation=generation(client))
     work = [
-        asyncio.ensure_future(run_track(rules, track_config(settings, at, generation=generation(client)), stop)),
-        asyncio.ensure_future(store(settings, at, client).run(stop)),
+        asyncio.ensure_future(run_track(rules, config, stop, watch)),
+        asyncio.ensure_future(run_store(settings, at, client, stop, watch)),
     ]
     await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -240,6 +277,19 @@ async def run_all(settings: Settings, rules: Rules, at: Broker, client: Client, 
 def generation(client: Client) -> int:
     """The generation of a state that begins empty: whatever an earlier one left in the store is older."""
     return clickhouse.newest_generation(client) + 1
+
+
+def serve(
+    settings: Settings, name: Literal["track", "store", "alert", "all"], work: Callable[[asyncio.Event, Monitor], Any]
+) -> Any:
+    """A service to be run: it is watched, shows its metrics and health where the settings say, and ends at a signal."""
+
+    async def watched() -> None:
+        watch = Monitor(name, settings.metrics_address, settings.stuck_after_s)
+        with watch.running():
+            await until_signalled(lambda stop: work(stop, watch), settings.stop_within_s)
+
+    return watched()
 
 
 async def until_signalled(work: Callable[[asyncio.Event], Any], within: float = 25.0) -> None:
@@ -271,6 +321,13 @@ def _overdue(seconds: float) -> None:
     os._exit(4)
 
 
+CORRELATED = ("partition", "generation", "group_generation", "flush", "batch", "trace_id")
+"""What a line of the log may say besides its text, by which lines belong together; as fields of their own in JSON.
+
+generation: of the state; group_generation: of the consumer group, one higher after each rebalance.
+"""
+
+
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -279,6 +336,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= {name: value for name in CORRELATED if (value := getattr(record, name, None)) is not None}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line).decode()
@@ -296,6 +354,7 @@ def set_up_logging(settings: Settings, level: str | None = None) -> None:
         # Its calls raise what they log; and a new Kafka has no coordinator for the first second, which is no error.
         for name in ("kafka", "aiokafka.consumer.group_coordinator"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    for name in ("kafka", "aiokafka.conn"):  # at debug level they write down every request, logins with passwords, too
+    # At debug level they write down requests, logins with passwords, too, and records as they are sent: that is, customers.
+    for name in ("kafka", "aiokafka.conn", "aiokafka.producer"):
         logger = logging.getLogger(name)
         logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))

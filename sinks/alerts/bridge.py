@@ -85,6 +85,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         self._options = {"partition_assignment_strategy": (standby(since),), **(consumer_options or {})}
         self._sender = Sender(told.name, told.receiver, wall, ca_file=told.ca_file)
         self.counts = self._sender.counts
+        self.joined = False  # partitions were dealt out, if none to this worker
         # Only what an Alertmanager is told again needs this: a repetition must not overtake an end.
         self._one_at_a_time = told.receiver.again((), 0) is not None
         self._wire = asyncio.Lock()
@@ -141,6 +142,16 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
                 for client in (self._consumer, self._producer):
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(client.stop(), ANSWER_WITHIN)
+
+    @property
+    def away(self) -> bool:
+        """Whether the receiver takes nothing, and is tried again and again."""
+        return self._sender.away
+
+    @property
+    def under_way(self) -> int:
+        """What is to be told, and is not acknowledged yet."""
+        return len(self._steps)
 
     # Reading
 
@@ -378,7 +389,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Know again what was remembered."""
-        self._leaving = False
+        self.joined, self._leaving = True, False
         self._restored.clear()
         try:
             if assigned:

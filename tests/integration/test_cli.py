@@ -29,7 +29,7 @@ COMMANDS = [
     *("topics create", "topics check", "worker track", "worker store", "worker all", "config show", "rebuild"),
     *("dlq show", "dlq replay", "rules show", "rules check", "rules explain", "rules try"),
     *("bench track", "bench store", "bench kernel", "bench restore", "bench failover", "bench soak", "bench questions"),
-    *("store migrate", "store check", "store load"),
+    *("store migrate", "store check", "store load", "lag"),
 ]
 SETTLED = ("dropped_call", "long_wait", "queue_abandoned", "repeat_contact")
 """Kinds that open by what happens; for the others time must pass as well."""
