@@ -112,7 +112,12 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, stop: asyncio.Event) -> None:
         """Tell until `stop` is set; then finish what is under way, for a while. Raises Transient when Kafka is not there."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers, acks="all", linger_ms=5, client_id=self._group, **self._access
+            bootstrap_servers=self._servers,
+            acks="all",
+            linger_ms=5,
+            client_id=self._group,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            **self._access,
         )
         self._consumer = AIOKafkaConsumer(
             **{
@@ -402,6 +407,7 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
             self._restored.set()
 
     async def _restore(self) -> None:
+        await self._producer.client.force_metadata_update()  # there may be more partitions than before
         mine, latest = f"{self.name}/", dict[tuple[str, int], tuple[int, Incident | None]]()
         async for record in self._stored():
             name = record.key.decode()

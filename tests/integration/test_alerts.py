@@ -14,10 +14,11 @@ import stamina
 from aiokafka import AIOKafkaProducer
 
 from schemas.times import MINUTE, SECOND
-from schemas.topics import ALERTS, FRICTIONS, UNDELIVERED
+from schemas.topics import ALERTS, FRICTIONS, TOPICS, UNDELIVERED
 from sinks.alerts.bridge import Bridge
 from sinks.alerts.routes import parse_routes
 from tests.command import volvere
+from tests.faults.crew import admin
 from tests.frictions import friction
 from tests.kafka import ApacheKafka, read_topic
 from tests.receivers import (
@@ -333,6 +334,39 @@ def test_what_is_over_leaves_nothing_behind(town: Town) -> None:
     assert len(last) == 6
 
 
+def test_more_partitions_under_a_running_bridge(town: Town) -> None:
+    """A customer who lies in another partition from now on is the same: what was told ends, and is in one place only."""
+
+    async def story() -> None:
+        (bridge,) = town.bridges("hook")
+        async with running(bridge):
+            await town.say(*[(0, friction(f"f{n}", key=f"k{n}")) for n in range(3)])
+            await until(lambda: town.hook.open() == keys(0, 1, 2))
+            names = [town.prefix + topic.name for topic in TOPICS if topic.owned]
+            with admin(town.bootstrap) as client:
+                client.create_partitions(dict.fromkeys(names, PARTITIONS + 1))
+            await until(lambda: len(bridge._consumer.assignment()) == PARTITIONS + 1)
+            await town.say(
+                (PARTITIONS, friction("f0", "resolved", 0, key="k0")),
+                (PARTITIONS, friction("f1", severity="error", key="k1", what="updated")),
+            )
+            await until(lambda: town.hook.open() == keys(1, 2) and len(bridge.incidents.known) == 2)
+        (again,) = town.bridges("hook")
+        async with running(again):
+            await town.say((PARTITIONS, friction("f1", "resolved", 0, key="k1")))
+            await until(lambda: town.hook.open() == keys(2))
+
+    asyncio.run(story())
+    last = {(r.key, r.partition): r.value for r in read_topic(town.bootstrap, town.prefix + ALERTS.name)}
+    assert {key.decode() for (key, _), value in last.items() if key and value} <= {
+        "hook/dropped_call:k2",
+        "hook/dropped_call:k1",
+    }
+    assert [p for (key, p), value in last.items() if key == b"hook/dropped_call:k1" and value] in ([], [PARTITIONS])
+    told = [e["type"].rpartition(".")[2] for e in town.hook.events if e["subject"] == "dropped_call:k1"]
+    assert told == ["opened", "updated", "resolved"]
+
+
 def test_a_new_receiver_begins_now(town: Town) -> None:
     """Nobody is paged for a month of history because somebody set up a bridge, unless they ask; nothing is missed from then on."""
 
@@ -355,18 +389,16 @@ def test_a_file_is_checked_and_tried_out(town: Town) -> None:
     file.write_text(town.routes())
     missing = volvere(town.folder, "alerts", "check", file, code=2)
     assert "routes.toml:8: receivers.pager.secret_env: the environment has no PAGER" in missing.err
-    none = volvere(town.folder, "worker", "alert", "--kafka", town.bootstrap, code=2)
-    assert "VOLVERE_ALERT_ROUTES: expected a routes file" in none.err
+    town.hook.faults.append(Answer(401, body=f"who is {WEBHOOK_SECRET}?".encode()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAGER", ROUTING_KEY)
         patch.setenv("HOOK", WEBHOOK_SECRET)
-        told = volvere(town.folder, "alerts", "check", file, "--send")
-        assert "pager: PagerDuty; every kind, info and above; a storm at more than 20 within 5m" in told.out
-        assert told.out.count("took the test incident, and its end") == 3
-        assert [r.open() for r in town.receivers] == [set(), set(), set()]
-        town.hook.faults.append(Answer(401, body=f"who is {WEBHOOK_SECRET}?".encode()))
-        refused = volvere(town.folder, "alerts", "check", file, "--send", code=2)
-        assert "hook did not take it: opened: answered 401: who is ***?" in refused.err
-        for said in (told.said, refused.said, missing.said):
-            assert ROUTING_KEY not in said
-            assert WEBHOOK_SECRET not in said
+        told = volvere(town.folder, "alerts", "check", file, "--send", code=2)
+    assert "pager: PagerDuty; every kind, info and above; a storm at more than 20 within 5m" in told.out
+    assert told.out.count("took the test incident, and its end") == 2
+    assert "hook did not take it: opened: answered 401: who is ***?" in told.err
+    assert [r.open() for r in town.receivers] == [set(), set(), set()]
+    assert len(town.am.alerts) == len(town.pager.paged) == 1
+    for said in (told.said, missing.said):
+        assert ROUTING_KEY not in said
+        assert WEBHOOK_SECRET not in said

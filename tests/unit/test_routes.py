@@ -10,7 +10,9 @@ from schemas.times import MINUTE
 from sinks.alerts.incidents import StormRule, read
 from sinks.alerts.routes import RoutesError, Told, parse_routes
 from tests.frictions import friction
+from volvere.alert import load_routes
 from volvere.rules_texts import MEANINGS
+from volvere.settings import SettingsProblem
 
 GOOD = """\
 [receivers.oncall]
@@ -181,3 +183,11 @@ def test_all_that_is_wrong_is_told_at_once(folder: Path) -> None:
     with pytest.raises(RoutesError) as told:
         parsed(text, folder)
     assert len(str(told.value).splitlines()) == 3
+
+
+def test_no_routes_file_at_all(tmp_path: Path) -> None:
+    """A bridge that would tell nobody does not start, and says what it needs."""
+    with pytest.raises(SettingsProblem, match=r"VOLVERE_ALERT_ROUTES: expected a routes file, or --routes FILE"):
+        load_routes(None)
+    with pytest.raises(RoutesError, match=r"gone\.toml: cannot be read: No such file"):
+        load_routes(tmp_path / "gone.toml")
