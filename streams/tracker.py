@@ -652,8 +652,12 @@ class Tracker:
     def _drop_journeys(self, facts: Facts) -> None:
         line = facts.newest - self.journey_horizon
         held = {e.journey for e in all_entries(facts)}
+        over = {n for n, j in facts.sealed.items() if max(j.end, j.trouble) < line and n not in held}
+        # Where an id began anew, the later journey stands for it, for as long as an earlier one is remembered.
+        staying = {j.id for n, j in facts.sealed.items() if n not in over}
+        over -= {max(n for n, j in facts.sealed.items() if j.id == name) for name in staying}
         for number, journey in list(facts.sealed.items()):
-            if max(journey.end, journey.trouble) < line and number not in held:
+            if number in over:
                 del facts.sealed[number]
                 if journey.trouble:
                     for other in facts.sealed.values():

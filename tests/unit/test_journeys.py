@@ -58,6 +58,16 @@ def test_an_explicit_journey_begins_anew_after_ninety_days() -> None:
     assert [s["revision"] for s in desk.snapshots] == [parse_time("2025-04-07T09:00:00Z") // 10**6]
 
 
+def test_an_earlier_journey_of_an_id_does_not_come_back() -> None:
+    """A car's repair is remembered for years, and the journey that it is in; the later one of the same id stands all the same."""
+    text = (
+        "0m repair.opened voice - asset_id=car\n1m page.viewed web - journey=J\n"
+        "400d page.viewed chat - journey=J\n500d page.viewed web\n600d page.viewed web"
+    )
+    desk = play(text, "600d", every=_restart)
+    assert "J 400d..400d 1" in seen(desk)
+
+
 def test_a_late_touchpoint_joins_two_journeys() -> None:
     """What was two is one: the absorbed one says into which, and is gone for analysts."""
     desk = play("0m page.viewed web\n8d page.viewed web", "8d")
