@@ -47,5 +47,6 @@ REASONS = {
     "future": "occurred_at lies after the time of arrival",
     "misplaced": "the record was forwarded again and again, and is not with its owner",
     "unpublishable": "what follows from the record does not fit into one Kafka message",
+    "unstorable": "ClickHouse does not take the row that was made of the record",
 }
 """Every reason for which a record is refused, with its meaning."""

@@ -63,6 +63,10 @@ DEAD_LETTERS = Topic(
     "touchpoints.dlq", "as received", "the raw bytes; the reason in headers", None,
     "track", ("operators",), config=_RETENTION,
 )  # fmt: skip
+STORE_DEAD_LETTERS = Topic(
+    "store.dlq", "as received", "the raw bytes; the reason in headers", None,
+    "store", ("operators",), owned=False, config=_RETENTION,
+)  # fmt: skip
 FACTS = Topic(
     "facts", "subject, or the control record's key", "packed facts with a codec byte", None,
     "track", ("track",), config={"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"},
@@ -76,7 +80,9 @@ UNDELIVERED = Topic(
     "alert", ("operators",), owned=False, config=_RETENTION,
 )  # fmt: skip
 
-TOPICS = (TOUCHPOINTS, FRICTIONS, JOURNEYS, OPERATIONS, DEAD_LETTERS, FACTS, ALERTS, UNDELIVERED)
+TOPICS = (
+    TOUCHPOINTS, FRICTIONS, JOURNEYS, OPERATIONS, DEAD_LETTERS, STORE_DEAD_LETTERS, FACTS, ALERTS, UNDELIVERED,
+)  # fmt: skip
 
 
 @lru_cache(maxsize=65_536)

@@ -7,10 +7,10 @@ page of them is held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from clickhouse_connect.driver.client import Client
@@ -20,6 +20,8 @@ from urllib3.exceptions import HTTPError
 from schemas.errors import Transient
 from sinks.clickhouse import query, verdict
 from sinks.rows import STORED_COLUMNS, Stored, stored
+
+_T = TypeVar("_T")
 
 PAGE = 2_000
 CHUNK = 256 * 1024
@@ -41,26 +43,28 @@ def touchpoints(client: Client, partition: int, partitions: int) -> Iterator[lis
         client, "SELECT DISTINCT toYYYYMM(occurred_at) AS month FROM volvere_store.touchpoints ORDER BY month"
     )
     for (month,) in months[1]:
-        lines = _lines(
+        rows = lines(
             client,
             f"SELECT {STORED_COLUMNS} FROM volvere_store.touchpoints AS t FINAL "
             f"WHERE toYYYYMM(t.occurred_at) = {month} AND kafkaMurmurHash(t.subject) % {partitions} = {partition} "
             "ORDER BY t.occurred_at, t.subject, t.source, t.event_id",
+            stored,
         )
-        while page := list(islice(lines, PAGE)):
+        while page := list(islice(rows, PAGE)):
             yield page
 
 
-def _lines(client: Client, sql: str) -> Iterator[Stored]:
+def lines(client: Client, sql: str, read: Callable[[bytes], _T], fmt: str = "JSONEachRow") -> Iterator[_T]:
+    """An answer as it comes, each line of it read; numbers unquoted. Raises Transient, also in its midst, or StoreProblem."""
     try:
-        stream: Any = client.raw_stream(sql, fmt="JSONEachRow", settings=_SETTINGS)
+        stream: Any = client.raw_stream(sql, fmt=fmt, settings=_SETTINGS)
         with closing(stream):
             rest = b""
             while chunk := stream.read(CHUNK):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from map(stored, lines)
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from map(read, whole)
             if rest:
-                yield stored(rest)
+                yield read(rest)
     except ClickHouseError as e:
         raise verdict(e) from e
     except (

@@ -1,9 +1,10 @@
 """The worker `store`: from Kafka topics to ClickHouse.
 
-    read ─▶ buffer ─▶ rows ─▶ insert ─▶ acknowledge
+    read ─▶ buffer ─▶ rows ─▶ insert ─▶ dead letters ─▶ acknowledge
 
 An offset is committed after its rows were inserted, never before, so a crash repeats rows and
-loses none; rows carry versions made of their content, so a repetition changes nothing. While
+loses none; rows carry versions made of their content, so a repetition changes nothing. What only
+the store can see to be wrong is published to `store.dlq` before its offset is committed. While
 ClickHouse is away the first of them is tried again and again, and Kafka keeps the rest.
 
 Three batches are in hand at most: one is read, one is made into rows and one is inserted, the
@@ -28,9 +29,11 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, Re
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import Transient, Unacceptable
-from schemas.topics import FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, OPERATIONS, TOUCHPOINTS
+from schemas.letters import letter
+from schemas.topics import FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, OPERATIONS, STORE_DEAD_LETTERS, TOUCHPOINTS
 from sinks import rows
 from sinks.clickhouse import Inserter
+from sinks.letters import Letters
 from sinks.rows import Row
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ BATCH_ROWS = 50_000
 BATCH_SECONDS = 1.0
 ANSWER_WITHIN = 15.0
 """Seconds in which Kafka must answer one call; what it did not answer is asked again later."""
+UNSTORABLE = "unstorable"
+"""ClickHouse's verdict on a row."""
 SHOWN = 20
 """How many refused records of one batch are logged one by one."""
 
@@ -52,13 +57,15 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 
 @dataclass(frozen=True)
 class Refused:
-    """A record that was not stored. `reason`: as in schemas.errors.REASONS, or `unstorable` (ClickHouse's verdict)."""
+    """A record that was not stored, and why."""
 
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    message: str
+    record: ConsumerRecord = field(repr=False, compare=False)
+    error: Unacceptable
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Topic, partition and offset."""
+        return self.record.topic, self.record.partition, self.record.offset
 
 
 @dataclass
@@ -107,6 +114,11 @@ class Prepared:
     refused: list[Refused] = field(default_factory=list)
     erased: int = 0
 
+    @property
+    def letters(self) -> list[Refused]:
+        """What goes to `store.dlq`: what is no touchpoint goes to the dead letters of `track`, which judges it alike."""
+        return [r for r in self.refused if self.table != TOUCHPOINTS.name or r.error.reason == UNSTORABLE]
+
 
 def prepare(table: str, batches: Records) -> Prepared:
     """Records of one topic, by partition, to the rows of its table."""
@@ -126,7 +138,7 @@ def prepare(table: str, batches: Records) -> Prepared:
                 else:
                     row = rows.touchpoint(record.value, at, record.headers, tail(record.offset, at))
             except Unacceptable as e:
-                out.refused.append(Refused(tp.topic, tp.partition, record.offset, e.reason, str(e)))
+                out.refused.append(Refused(record, e))
             else:
                 out.rows.append(row)
                 out.records.append(record)
@@ -144,6 +156,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         application: str = "volvere",
         prefix: str = "",
         refused: Callable[[list[Refused]], None] | None = None,
+        access: Mapping[str, Any] | None = None,
         consumer_options: Mapping[str, Any] | None = None,
         batch_rows: int = BATCH_ROWS,
         batch_seconds: float = BATCH_SECONDS,
@@ -158,7 +171,10 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self._servers, self._group = bootstrap_servers, f"{application}-store"
         self._tables = {prefix + topic.name: topic.name for topic in STORED}
         self._refused = refused
-        self._options = dict(consumer_options or {})
+        self._options = {**(access or {}), **(consumer_options or {})}
+        self._letters = Letters(
+            prefix + STORE_DEAD_LETTERS.name, {"bootstrap_servers": bootstrap_servers, **(access or {})}
+        )
         self._batch_rows, self._batch_seconds = batch_rows, batch_seconds
         self._consumer: AIOKafkaConsumer = None
         self._pending: dict[TopicPartition, list[ConsumerRecord]] = {}
@@ -201,8 +217,9 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
                 write.cancel()
             if self._writes:
                 await asyncio.wait(self._writes)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._consumer.stop(), ANSWER_WITHIN)
+            for end in (self._consumer.stop, self._letters.stop):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(end(), ANSWER_WITHIN)
             async with self._moved:
                 self._over = True
                 self._moved.notify_all()
@@ -338,6 +355,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             for prepared in made:
                 await self._insert(prepared)
+                await self._tell(prepared)
                 self._report(prepared)
         except Transient as e:
             log.warning("stopping with a batch not stored, Kafka keeps it: %s", e)
@@ -372,23 +390,40 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self.away_since = None
         for at, message in bad:
             record = prepared.records[at]
-            prepared.refused.append(Refused(record.topic, record.partition, record.offset, "unstorable", message))
+            prepared.refused.append(Refused(record, Unacceptable(UNSTORABLE, message)))
         self.counts.rows[prepared.table] += len(prepared.rows) - len(bad)
+
+    async def _tell(self, prepared: Prepared) -> None:
+        """Publish what only the store refuses, for as long as it takes; a stop ends the waiting with Transient."""
+        letters = [
+            letter(r.record.key, r.record.value, r.record.headers, r.place, r.record.timestamp * 1000, r.error)
+            for r in prepared.letters
+        ]
+
+        def again(error: Exception) -> bool:
+            return isinstance(error, KafkaError | TimeoutError) and not self._stop.is_set()
+
+        try:
+            async for attempt in stamina.retry_context(on=again, attempts=None, timeout=None, wait_max=5.0):
+                with attempt:
+                    if letters:
+                        await self._letters.put(letters)
+        except (KafkaError, TimeoutError) as e:
+            raise Transient(f"Kafka does not take dead letters for {self._letters.topic}: {e}") from e
 
     def _report(self, prepared: Prepared) -> None:
         self.counts.erased += prepared.erased
-        self.counts.refused.update((prepared.table, refused.reason) for refused in prepared.refused)
+        self.counts.refused.update((prepared.table, refused.error.reason) for refused in prepared.refused)
         if not prepared.refused:
             return
         if self._refused is not None:
             self._refused(prepared.refused)
-        # What is no touchpoint goes to the dead letters by `track`, which says so; the rest only store sees.
-        told = [r for r in prepared.refused if prepared.table != TOUCHPOINTS.name or r.reason == "unstorable"]
+        told = prepared.letters
         for r in told[:SHOWN]:
             log.warning(
                 "not stored: %s/%d/%d: %s: %s",
-                *(r.topic, r.partition, r.offset, r.reason, _QUOTED.sub("…", r.message)),
-                extra={"partition": r.partition, "batch": self.counts.batches + 1},
+                *(*r.place, r.error.reason, _QUOTED.sub("…", str(r.error))),
+                extra={"partition": r.place[1], "batch": self.counts.batches + 1},
             )
         if len(told) > SHOWN:
             log.warning("not stored: %d more records of %s in this batch", len(told) - SHOWN, prepared.table)

@@ -24,7 +24,8 @@ import msgspec
 
 from schemas.decode import decode
 from schemas.errors import Impossible, Unacceptable
-from schemas.times import DAY, SECOND, format_time
+from schemas.letters import letter
+from schemas.times import DAY, SECOND
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import digest, subject_of
 from streams.entries import entry_of
@@ -39,7 +40,6 @@ CONTROL = b"\xffcontrol"
 FORWARDED = "volvere-forwarded"
 """Header of a forwarded record: how often it was. More than once only after the partition count has changed."""
 MAX_FORWARDS = 3
-MAX_LETTER_KEY = 64 * 1024
 ROOM = 1_000_000
 """Entries kept unpacked a worker, about 600 bytes each with all that belongs to them, besides those of subjects that are changed."""
 YIELD_EVERY = 16
@@ -268,29 +268,8 @@ class Partition:
 
     def _refuse(self, record: Any, error: Unacceptable) -> None:
         self.tally.refused[error.reason] += 1
-        headers = [
-            ("reason", error.reason.encode()),
-            ("field", error.field.encode()),
-            ("message", error.message.encode()),
-            ("topic", self.names.source.encode()),
-            ("partition", str(self.number).encode()),
-            ("offset", str(record.offset).encode()),
-            ("time", format_time(record.timestamp * 1000).encode()),
-        ]
-        envelope = [(name, value) for name, value in record.headers if name.startswith("ce_") and value is not None]
-        if (size := sum(len(name.encode()) + len(value) for name, value in envelope)) <= MAX_LETTER_KEY:
-            headers += envelope  # half of what a CloudEvent says in binary mode
-        else:
-            headers.append(("truncated_headers", str(size).encode()))
-        key, value = record.key, record.value
-        if key is not None and len(key) > MAX_LETTER_KEY:
-            headers.append(("truncated_key", str(len(key)).encode()))
-            key = key[:MAX_LETTER_KEY]
-        room = MAX_MESSAGE - len(key or b"") - sum(len(k.encode()) + len(v) for k, v in headers) - 1024
-        if value is not None and len(value) > room:
-            headers.append(("truncated", str(len(value)).encode()))
-            value = value[:room]
-        self.letters.append((key, value, headers))
+        place = (self.names.source, self.number, record.offset)
+        self.letters.append(letter(record.key, record.value, record.headers, place, record.timestamp * 1000, error))
 
     def _forward(self, owner: int, key: bytes, record: Any) -> None:
         hops = 1 + max((_count(value) for name, value in record.headers if name == FORWARDED), default=0)

@@ -24,7 +24,7 @@ from rich.text import Text
 from schemas.adapters import FORMATS
 from schemas.errors import Impossible, Transient
 from schemas.times import parse_time
-from schemas.topics import DEFAULT_PARTITIONS
+from schemas.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, STORE_DEAD_LETTERS
 from sinks.alerts.routes import RoutesError
 from sinks.clickhouse import StoreProblem, connect, migrate, newest_generation
 from sinks.clickhouse import query as ask
@@ -56,7 +56,8 @@ bench_app = typer.Typer(
     no_args_is_help=True, help="Measure on this machine: the workers against a real Kafka, the kernel alone."
 )
 dlq_app = typer.Typer(
-    no_args_is_help=True, help="See what could not be read, and send it again once it can be. It holds personal data."
+    no_args_is_help=True,
+    help="See what could not be read or stored, and send it again once it can be read. It holds personal data.",
 )
 alerts_app = typer.Typer(no_args_is_help=True, help="See to who is alerted of what: the routes file.")
 config_app = typer.Typer(no_args_is_help=True, help="See the settings in force.")
@@ -79,6 +80,8 @@ class Form(StrEnum):
     json = "json"
     csv = "csv"
 
+
+PlainForm = StrEnum("PlainForm", ["table", "json"])
 
 Kafka = Annotated[
     str | None, typer.Option("--kafka", metavar="HOST:PORT", help="Kafka's addresses, or `embedded` [VOLVERE_KAFKA]")
@@ -591,6 +594,34 @@ def store_load(
     show.loaded(done)
 
 
+@store_app.command("verify")
+def store_verify(
+    form: Annotated[PlainForm, typer.Option("--format", help="how to write the answer")] = PlainForm.table,
+    kafka: Kafka = None,
+    clickhouse: ClickHouse = None,
+) -> None:
+    """Count Kafka's topics against ClickHouse's tables: is everything there that the store has dealt with?
+
+    Of each touchpoint, operation, journey and friction that a topic still holds the newest version is looked for. What the store
+    has not come to is `waiting`, what could not be stored `refused` (see `volvere dlq show --of store`). Changes nothing; it may run
+    while workers do. Exit code 1 if something is missing.
+
+    `volvere store verify --kafka kafka:9092 --clickhouse http://localhost:8123` · `volvere store verify --format json`
+    """
+    from volvere.verify import verify
+
+    settings = _outside(load(kafka=kafka, clickhouse=clickhouse), "store verify")
+    worker.set_up_logging(settings, "error")
+    with _filled_store(clickhouse) as client, worker.broker(settings, create=False) as at:
+        done = _loop(verify(settings, at, client))
+    if form is PlainForm.json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(done), indent=2))
+    else:
+        show.verified(done)
+    if any(one.missing for one in done):
+        raise typer.Exit(1)
+
+
 @rules_app.command("show")
 def rules_show(
     rules: RulesFile = None,
@@ -782,29 +813,40 @@ def alerts_check(
 
 
 Reason = Annotated[str | None, typer.Option("--reason", metavar="WORD", help="only those refused for this reason")]
-DlqForm = StrEnum("DlqForm", ["table", "json"])
+
+
+class Of(StrEnum):
+    """Whose dead letters: what `track` cannot read of `touchpoints`, or what `store` cannot store of any topic."""
+
+    touchpoints = "touchpoints"
+    store = "store"
 
 
 @dlq_app.command("show")
 def dlq_show(
+    of: Annotated[
+        Of, typer.Option("--of", help="what `track` cannot read, or what `store` cannot store")
+    ] = Of.touchpoints,
     reason: Reason = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many, the newest")] = 20,
-    form: Annotated[DlqForm, typer.Option("--format", help="how to write the answer")] = DlqForm.table,
+    form: Annotated[PlainForm, typer.Option("--format", help="how to write the answer")] = PlainForm.table,
     kafka: Kafka = None,
 ) -> None:
     """Show what could not be read: how many for which reason, and the newest with the place, the field and what was expected.
 
+    With `--of store` what ClickHouse has not taken, and journeys, frictions and operations that are none.
+
     It shows the beginning of each record as it came: **personal data** may be in it.
 
-    `volvere dlq show --kafka kafka:9092` · `volvere dlq show --reason missing_field --limit 100 --format json`
+    `volvere dlq show --kafka kafka:9092` · `volvere dlq show --of store` · `volvere dlq show --reason missing_field --limit 100 --format json`
     """
     from volvere import dlq
 
     settings = _outside(load(kafka=kafka), "dlq show")
     worker.set_up_logging(settings, "error")
     with worker.broker(settings, create=False) as at:
-        box = _loop(dlq.show(settings, at, reason, limit))
-    if form is DlqForm.json:
+        box = _loop(dlq.show(settings, at, reason, limit, STORE_DEAD_LETTERS if of is Of.store else DEAD_LETTERS))
+    if form is PlainForm.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(show.letters_json(box)), indent=2))
     else:
         show.letters(box)

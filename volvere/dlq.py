@@ -1,4 +1,4 @@
-"""`volvere dlq`: what could not be read, shown, and sent again once it can be.
+"""`volvere dlq`: what could not be read or stored, shown, and sent again once it can be read.
 
 A dead letter is the bytes as they came, personal data included, with the reason and the place in headers. What is sent
 again goes through the same judge as everything else, as it is now; what that still refuses stays where it is. How
@@ -24,7 +24,7 @@ from schemas.decode import decode
 from schemas.errors import Unacceptable
 from schemas.kinds import is_operation
 from schemas.times import format_time
-from schemas.topics import DEAD_LETTERS, OPERATIONS, TOUCHPOINTS, partition_of
+from schemas.topics import DEAD_LETTERS, OPERATIONS, TOUCHPOINTS, Topic, partition_of
 from schemas.touchpoint import subject_of
 from volvere.reading import records
 from volvere.settings import Settings
@@ -80,10 +80,10 @@ class Replayed:
     problems: list[str] = field(default_factory=list)
 
 
-async def show(settings: Settings, at: Broker, reason: str | None, limit: int) -> Box:
+async def show(settings: Settings, at: Broker, reason: str | None, limit: int, of: Topic = DEAD_LETTERS) -> Box:
     """All reasons, and the newest letters, of one reason where it is named. Raises BrokerProblem, Transient."""
     box, newest = Box(), dict[int, deque[Letter]]()
-    async for letter in _letters(settings, at):
+    async for letter in _letters(settings, at, of):
         box.reasons[letter.reason] += 1
         if reason in (None, letter.reason):
             newest.setdefault(letter.partition, deque(maxlen=limit)).append(letter)
@@ -109,7 +109,7 @@ async def replay(settings: Settings, at: Broker, reason: str | None, *, again: b
         raise await not_started(at.bootstrap, at.access, e) from None
     try:
         partitions, waiting = dict[str, int](), list[asyncio.Future[object]]()
-        async for letter in _letters(settings, at, {n: mark.offset for n, mark in known.items()}):
+        async for letter in _letters(settings, at, DEAD_LETTERS, {n: mark.offset for n, mark in known.items()}):
             reached[letter.partition] = letter.offset + 1
             mark = known.get(letter.partition, _Mark())
             if reason not in (None, letter.reason) or letter.offset < mark.reasons.get(letter.reason, 0):
@@ -143,8 +143,10 @@ async def replay(settings: Settings, at: Broker, reason: str | None, *, again: b
     return done
 
 
-async def _letters(settings: Settings, at: Broker, since: Mapping[int, int] | None = None) -> AsyncIterator[Letter]:
-    async for record in records(at, settings.topic_prefix + DEAD_LETTERS.name, since):
+async def _letters(
+    settings: Settings, at: Broker, of: Topic, since: Mapping[int, int] | None = None
+) -> AsyncIterator[Letter]:
+    async for record in records(at, settings.topic_prefix + of.name, since):
         told = {name: value.decode("utf-8", "replace") for name, value in record.headers if value is not None}
         place = "/".join(told[name] for name in ("topic", "partition", "offset") if name in told)
         yield Letter(

@@ -31,7 +31,7 @@ NAMED = 20
 
 @dataclass
 class Loaded:
-    """What a load did. stored: rows; refused: lines by reason, as in `schemas.errors.REASONS`, or `unstorable`.
+    """What a load did. stored: rows; refused: lines by reason, as in `schemas.errors.REASONS`.
 
     problems: the first that were refused: file, line, field, what was expected, reason.
     """

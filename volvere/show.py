@@ -22,6 +22,7 @@ from volvere.dlq import Box, Replayed
 from volvere.doctor import Finding
 from volvere.load import Loaded
 from volvere.run import Progress, Summary
+from volvere.verify import Verified
 
 if TYPE_CHECKING:  # it needs Faust, which takes a while
     from volvere.lag import Lag
@@ -267,6 +268,25 @@ def findings(found: list[Finding], form: str) -> str | Table:
             what.append(f"{' ' if f.verdict == 'unknown' else chr(10)}→ {f.remedy}", style=_VERDICTS[f.verdict])
         table.add_row(Text(f.verdict, style=_VERDICTS[f.verdict]), Text(f.name), what)
     return table
+
+
+def verified(done: list[Verified]) -> None:
+    """Topics beside their tables."""
+    counts = ("records", "things", "stored", "missing", "waiting", "refused", "erased", "only_stored")
+    table = Table("topic", *(name.replace("_", " ") for name in counts), box=None, pad_edge=False, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in done:
+        numbers = {name: f"{getattr(one, name):,}" for name in counts}
+        if one.missing:
+            numbers["missing"] = f"[red]{numbers['missing']}[/red]"
+        table.add_row(one.topic, *numbers.values())
+    out.print(table)
+    for one in done:
+        for line in one.named:
+            problem(f"missing {line}")
+        if one.missing > len(one.named):
+            problem(f"and {one.missing - len(one.named):,} more of {one.topic}")
 
 
 def answer(names: list[str], rows: list[tuple[object, ...]], form: str) -> str | Table:

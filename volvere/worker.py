@@ -243,11 +243,11 @@ def store(settings: Settings, at: Broker, client: Client, watch: Monitor | None 
         at.bootstrap,
         application=settings.application,
         prefix=settings.topic_prefix,
+        access=at.access,
         consumer_options={
             "group_instance_id": settings.instance_id,
             "session_timeout_ms": round(timeout_s * 1000),
             "heartbeat_interval_ms": round(timeout_s * 250),
-            **at.access,
         },
         stored=stored,
     )

@@ -160,4 +160,4 @@ class Cut:
 def test_an_answer_that_breaks_off_is_no_end() -> None:
     """Half a history taken for the whole would rebuild half a state, and nobody would know."""
     with pytest.raises(Transient, match="run the command again"):
-        list(history._lines(cast(Client, Cut()), "SELECT 1"))
+        list(history.lines(cast(Client, Cut()), "SELECT 1", rows.stored))

@@ -14,12 +14,14 @@ from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import Transient
+from schemas.topics import STORE_DEAD_LETTERS
 from sinks.clickhouse import StoreProblem, connect, query
+from sinks.letters import Letters
 from sinks.store import Refused, Store
 from tests.contract.chdb_http import ChdbHttp, Fail
 from tests.contract.conftest import TABLES
 from tests.contract.test_clickhouse import friction, journey
-from tests.kafka import ApacheKafka
+from tests.kafka import ApacheKafka, read
 from volvere.embedded import EmbeddedBroker
 from volvere.topics import create
 
@@ -74,6 +76,26 @@ def work(store: Store, then: Callable[[], Awaitable[object]]) -> None:
     asyncio.run(both())
 
 
+class Away(Letters):
+    """Dead letters that Kafka does not take."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.tried = asyncio.Event()
+
+    async def put(self, letters: object) -> None:
+        """As when no broker answers."""
+        self.tried.set()
+        raise TimeoutError
+
+
+def letters(bootstrap: str, prefix: str) -> set[tuple[str, str, str, str, bytes | None]]:
+    """What lies in the store's dead letters: reason, topic, partition, offset, value."""
+    told = asyncio.run(read(bootstrap, prefix + STORE_DEAD_LETTERS.name, quiet_ms=300))
+    named = [({name: value.decode() for name, value in r.headers}, r.value) for r in told]
+    return {(h["reason"], h["topic"], h["partition"], h["offset"], value) for h, value in named}
+
+
 @pytest.fixture
 def topics(embedded_broker: EmbeddedBroker, topic_prefix: str) -> str:
     """The prefix of new topics on the embedded broker."""
@@ -116,12 +138,16 @@ def test_everything_is_stored_and_acknowledged(
         ("frictions", "invalid_field"): 1,
     }
     assert store.counts.erased == 1
-    assert {(r.topic, r.partition, r.offset) for r in told if r.topic != topics + "touchpoints"} == {
+    assert {r.place for r in told if r.place[0] != topics + "touchpoints"} == {
         (topics + "journeys", 1, 0),
         (topics + "frictions", 1, 1),
     }
     assert f"not stored: {topics}frictions/1/1: invalid_field" in caplog.text
     assert f"not stored: {topics}touchpoints" not in caplog.text, "track dead-letters them and says so"
+    assert letters(embedded_broker.bootstrap, topics) == {
+        ("invalid_field", topics + "journeys", "1", "0", b"{}"),
+        ("invalid_field", topics + "frictions", "1", "1", b"[1]"),
+    }
 
     again = Store(clickhouse, embedded_broker.bootstrap, **options)
     work(again, lambda: again.drain(ends))
@@ -193,15 +219,30 @@ def test_row_that_clickhouse_refuses_is_named(
     embedded_broker: EmbeddedBroker, topics: str, clickhouse: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What passes our judgement and not ClickHouse's is one record's loss, named by its place."""
-    bad = friction(friction_id="00000000-0000-5000-8000-000000000009")
-    bad["data"]["observed"]["value"] = 10**400  # no double, though JSON
-    sent: Sent = [("frictions", 0, json.dumps(value).encode()) for value in (friction(), bad)]
+    bad = journey(journey_id="j2", amounts={"EUR": "1" + "0" * 40})  # a number, but none for Decimal(38, 4)
+    sent: Sent = [("journeys", 0, json.dumps(value).encode()) for value in (journey(), bad)]
     ends = asyncio.run(send(embedded_broker.bootstrap, topics, sent))
     store = Store(clickhouse, embedded_broker.bootstrap, application=topics, prefix=topics, consumer_options=QUICK)
     work(store, lambda: store.drain(ends))
-    assert store.counts.rows["frictions"] == 1
-    assert sum(store.counts.refused.values()) == 1
-    assert f"not stored: {topics}frictions/0/1" in caplog.text
+    assert store.counts.rows["journeys"] == 1
+    assert store.counts.refused == {("journeys", "unstorable"): 1}
+    assert f"not stored: {topics}journeys/0/1" in caplog.text
+    assert letters(embedded_broker.bootstrap, topics) == {
+        ("unstorable", topics + "journeys", "0", "1", json.dumps(bad).encode())
+    }
+
+
+def test_no_offset_without_its_letter(embedded_broker: EmbeddedBroker, topics: str, clickhouse: Client) -> None:
+    """While Kafka does not take a dead letter its record is not acknowledged: the next worker tells of it."""
+    ends = asyncio.run(send(embedded_broker.bootstrap, topics, [("journeys", 0, b"{}"), ("journeys", 0, b"[]")]))
+    options: dict[str, Any] = {"application": topics, "prefix": topics, "consumer_options": QUICK}
+    store = Store(clickhouse, embedded_broker.bootstrap, **options)
+    store._letters = Away(topics, {})
+    work(store, store._letters.tried.wait)
+    restarted = Store(clickhouse, embedded_broker.bootstrap, **options)
+    work(restarted, lambda: restarted.drain(ends))
+    assert restarted.counts.refused == {("journeys", "invalid_field"): 2}
+    assert {value for *_, value in letters(embedded_broker.bootstrap, topics)} == {b"{}", b"[]"}
 
 
 @pytest.mark.kafka

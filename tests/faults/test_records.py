@@ -14,9 +14,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from schemas.letters import MAX_LETTER_KEY
 from schemas.times import DAY, HOUR, MINUTE, format_time
 from schemas.topics import DEAD_LETTERS, FRICTIONS, MAX_MESSAGE, TOUCHPOINTS, partition_of
-from streams.partition import MAX_LETTER_KEY
 from streams.rules import parse_rules
 from tests.command import ask, running, volvere
 from tests.faults.crew import admin
