@@ -46,7 +46,7 @@ torture: setup  ## faults at random against a simulated week, on an Apache Kafka
 bench: setup  ## Volveré beside its peers on an Apache Kafka of its own (JDK 17, Maven): OPTIONS="--runs 3"
 	@$(BIN)/python -m tests.bench $(or $(WHAT),peers) $(OPTIONS)
 
-schemas: setup  ## generate the JSON Schemas, the pages of views and metrics and .env.example anew
+schemas: setup  ## generate the JSON Schemas, the pages of views and metrics, dbt's sources and .env.example anew
 	$(BIN)/python -m schemas.registry
 	$(BIN)/python -m sinks.reference
 	$(BIN)/python -m volvere.metrics

@@ -38,6 +38,7 @@ from clickhouse_connect.driver.transform import NativeTransform
 
 from schemas.errors import Transient
 from sinks import dictionary, tls
+from sinks.cluster import on_cluster
 from sinks.rows import COLUMNS, Row
 
 OLDEST = (26, 3)
@@ -238,20 +239,21 @@ def applied(client: Client) -> dict[int, tuple[str, str]]:
     return {version: (name, digest) for version, name, digest in rows}
 
 
-def migrate(client: Client, folder: Path = MIGRATIONS, *, again: bool = False) -> list[str]:
+def migrate(client: Client, folder: Path = MIGRATIONS, *, again: bool = False, cluster: str | None = None) -> list[str]:
     """Bring the tables and views up to date; gives the names of the files that were applied.
 
     Every statement can be run twice, so two workers may do this at once. again: apply all files, also those that were,
-    so that what is missing is there again. Raises StoreProblem when a file that was applied has changed since, or
+    so that what is missing is there again. cluster: where the tables are replicated, by its name (sinks.cluster). Raises StoreProblem when a file that was applied has changed since, or
     when all are to be applied to a store of a newer release; Transient or StoreProblem when a statement fails.
     """
     files = migrations(folder)
-    _command(client, "CREATE DATABASE IF NOT EXISTS volvere_store")
-    _command(
+    command(client, "CREATE DATABASE IF NOT EXISTS volvere_store", cluster)
+    command(
         client,
         "CREATE TABLE IF NOT EXISTS volvere_store.migrations "
         "(version UInt32, name String, digest String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
         "ENGINE = ReplacingMergeTree(applied_at) ORDER BY version",
+        cluster,
     )
     before = applied(client)
     newer = [name for version, (name, _) in before.items() if version not in {file.version for file in files}]
@@ -272,15 +274,15 @@ def migrate(client: Client, folder: Path = MIGRATIONS, *, again: bool = False) -
                 continue
         for statement in file.text.split(";\n"):
             if statement.strip():
-                _command(client, statement)
-        _command(
+                command(client, statement, cluster)
+        command(
             client,
             "INSERT INTO volvere_store.migrations (version, name, digest) "
             f"VALUES ({file.version}, '{file.name}', '{file.digest}')",
         )
         done.append(file.name)
     if not newer:
-        _describe(client)  # not where a newer release has been: its words are the newer ones
+        _describe(client, cluster)  # not where a newer release has been: its words are the newer ones
     return done
 
 
@@ -311,20 +313,20 @@ def other_comments(client: Client) -> dict[str, dict[str, str]]:
     return out
 
 
-def _describe(client: Client) -> None:
+def _describe(client: Client, cluster: str | None) -> None:
     """Write the data dictionary's comments to where they differ."""
     for name, comments in other_comments(client).items():
         if "" in comments:
-            _command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(comments.pop(''))}")
+            command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(comments.pop(''))}", cluster)
         if comments:
             changes = [f"COMMENT COLUMN `{column}` {_quoted(wanted)}" for column, wanted in comments.items()]
-            _command(client, f"ALTER TABLE {name} {', '.join(changes)}")
+            command(client, f"ALTER TABLE {name} {', '.join(changes)}", cluster)
 
 
-def drop(client: Client) -> None:
+def drop(client: Client, cluster: str | None = None) -> None:
     """Remove both databases and all that is in them."""
     for database in ("volvere", "volvere_store"):
-        _command(client, f"DROP DATABASE IF EXISTS {database} SYNC")
+        command(client, f"DROP DATABASE IF EXISTS {database} SYNC", cluster)
 
 
 def newest_generation(client: Client) -> int:
@@ -337,9 +339,12 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _command(client: Client, statement: str) -> None:
+def command(client: Client, statement: str, cluster: str | None = None) -> None:
+    """Run a statement that changes something, on all of a cluster if there is one. Raises Transient or StoreProblem."""
+    # Less than a client waits for an answer: a replica that is down is then told of, and the statement waits for it.
+    settings = {"distributed_ddl_task_timeout": "60"} if cluster else None
     try:
-        client.command(statement)
+        client.command(on_cluster(statement, cluster), settings=settings)
     except ClickHouseError as e:
         raise verdict(e) from e
 

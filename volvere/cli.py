@@ -28,6 +28,7 @@ from schemas.topics import DEAD_LETTERS, DEFAULT_PARTITIONS, STORE_DEAD_LETTERS
 from sinks.alerts.routes import RoutesError
 from sinks.clickhouse import StoreProblem, connect, migrate, newest_generation
 from sinks.clickhouse import query as ask
+from sinks.retention import Retention, apply
 from streams.rules import RulesError
 from volvere import files, security, show, topics, worker
 from volvere.files import FileProblem, Item, LeftOut, Record, Refused
@@ -530,20 +531,30 @@ def store_migrate(
 ) -> None:
     """Bring ClickHouse's tables and views up to date, as workers do when they start; says what was applied.
 
-    Rows stay. With --again what somebody dropped or changed is made again; run it when `volvere store check` says so.
+    Rows stay, as long as VOLVERE_CLICKHOUSE_KEEP_DAYS says: that, and when they move to a colder volume, is made so here alone. With
+    --again what somebody dropped or changed is made again; run it when `volvere store check` says so.
 
     `volvere store migrate --clickhouse http://localhost:8123` · `volvere store migrate --again`
     """
     settings = load(clickhouse=clickhouse)
     worker.set_up_logging(settings, "error")
     client = connect(settings.clickhouse, **security.clickhouse(settings))
+    retention = Retention(
+        settings.clickhouse_keep_days,
+        settings.clickhouse_cold_after_days,
+        settings.clickhouse_storage_policy,
+        settings.clickhouse_cold_volume,
+    )
     try:
-        done = migrate(client, again=again)
+        done = migrate(client, again=again, cluster=settings.clickhouse_cluster)
+        kept = apply(client, retention, settings.clickhouse_cluster)
     finally:
         client.close()
     for name in done:
         show.out.print(f"applied {name}")
-    if not done:
+    for line in kept:
+        show.out.print(line)
+    if not done and not kept:
         show.out.print("nothing to do: every migration has been applied")
 
 

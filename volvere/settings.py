@@ -113,6 +113,21 @@ class Settings(BaseSettings):
     clickhouse_key_file: Path | None = Field(
         None, description="its private key (PEM, without a password); none: it is in the file of the certificate"
     )
+    clickhouse_cluster: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.{}-]{1,100}$")] | None = Field(
+        None, description="name of a cluster whose replicas all hold the tables; none: a single server, or a folder"
+    )
+    clickhouse_keep_days: Annotated[int, Field(ge=30, le=20_000)] | None = Field(
+        None, description="days that ClickHouse keeps touchpoints, journeys and frictions; none: for ever (*)"
+    )
+    clickhouse_storage_policy: _Name | None = Field(
+        None, description="storage policy of these tables, one of the server's; none: as it is (*)"
+    )
+    clickhouse_cold_after_days: Annotated[int, Field(ge=1, le=20_000)] | None = Field(
+        None, description="days after which rows move to the policy's cold volume; none: never (*)"
+    )
+    clickhouse_cold_volume: _Name = Field(
+        "cold", description="name of that volume. (*): `volvere store migrate` makes it so, workers do not"
+    )
     rules: Path | None = Field(None, description="the rules file (TOML); none: the rules that come with Volveré")
     alert_routes: Path | None = Field(
         None, description="the routes file (TOML) of `worker alert`: who is told of what (docs/alerting.md)"
@@ -218,6 +233,13 @@ class Settings(BaseSettings):
         for name in ("clickhouse_ca_file", "clickhouse_cert_file", "clickhouse_key_file"):
             if self.has(name) and self.clickhouse.startswith("http://"):
                 yield f"{variable(name)}: expected an https URL in {variable('clickhouse')}; got {masked(self.clickhouse)}"
+        if self.clickhouse_cluster is not None and self.clickhouse_is_embedded:
+            yield f"{variable('clickhouse_cluster')}: expected the URL of a server in {variable('clickhouse')}; got a folder"
+        keep, cold = self.clickhouse_keep_days, self.clickhouse_cold_after_days
+        if cold is not None and self.clickhouse_storage_policy is None:
+            yield f"{variable('clickhouse_cold_after_days')}: expected {variable('clickhouse_storage_policy')} beside it"
+        if cold is not None and keep is not None and cold >= keep:
+            yield f"{variable('clickhouse_cold_after_days')}: expected less than {variable('clickhouse_keep_days')} ({keep}); got {cold}"
         if self.clickhouse_key_file is not None and self.clickhouse_cert_file is None:
             yield f"{variable('clickhouse_key_file')}: expected {variable('clickhouse_cert_file')} beside it"
 

@@ -272,7 +272,7 @@ def findings(found: list[Finding], form: str) -> str | Table:
 
 def verified(done: list[Verified]) -> None:
     """Topics beside their tables."""
-    counts = ("records", "things", "stored", "missing", "waiting", "refused", "erased", "only_stored")
+    counts = ("records", "things", "stored", "missing", "waiting", "refused", "erased", "expired", "only_stored")
     table = Table("topic", *(name.replace("_", " ") for name in counts), box=None, pad_edge=False, header_style="bold")
     for column in table.columns[1:]:
         column.justify = "right"

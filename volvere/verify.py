@@ -7,7 +7,7 @@ for, in the same version or a newer. In that order, whatever is told or stored m
 before a position is stored or has a letter. Keys are worked out by the contract, not by the code that makes rows.
 
 What a topic has lost to its retention or compaction, and what came by `volvere store load`, is in the table alone: no mistake.
-What came too late for `track` is stored like everything else. Winners lie in a temporary file of SQLite, so that memory stays
+What ClickHouse may have removed, since it is older than rows are kept, is `expired`. What came too late for `track` is stored like everything else. Winners lie in a temporary file of SQLite, so that memory stays
 small; a table is read once, from the earliest time that its topic tells of.
 """
 
@@ -25,14 +25,16 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.decode import decode
 from schemas.errors import Unacceptable
+from schemas.times import DAY
 from schemas.topics import FRICTIONS, JOURNEYS, OPERATIONS, STORE_DEAD_LETTERS, TOUCHPOINTS, Topic
 from schemas.touchpoint import digest, row_version, subject_of
 from sinks import history
+from sinks.retention import kept_days
 from sinks.store import STORED
 from volvere.reading import records
 from volvere.settings import Settings
 from volvere.topics import administer, of_group
-from volvere.worker import Broker
+from volvere.worker import Broker, wall
 
 NAMED = 20
 """How many of what is missing are named."""
@@ -45,7 +47,8 @@ Winner = tuple[list[Any], int]
 @dataclass
 class Verified:
     """One topic beside its table. records: those that the store has dealt with; all other counts are of things, but for
-    waiting (records that it has not come to), refused (records that cannot be stored) and erased (records without a value).
+    waiting (records that it has not come to), refused (records that cannot be stored), erased (records without a value) and
+    expired (records older than the table keeps).
 
     only_stored: in the table from where the topic still reaches, but not in the topic. named: place and key of what is missing.
     """
@@ -60,6 +63,7 @@ class Verified:
     waiting: int = 0
     refused: int = 0
     erased: int = 0
+    expired: int = 0
     named: list[str] = field(default_factory=list)
 
 
@@ -79,6 +83,10 @@ async def _verify(
     name = settings.topic_prefix + topic.name
     out = Verified(name, topic.name)
     key_of, begins = _KEYS[topic.name], dict[int, int]()
+    days = kept_days(client, topic.name)
+    # A day more, since what is about to expire does so while this is read.
+    floor = 0 if days is None else wall() - (days - 1) * DAY
+    happened = topic.model is TOUCHPOINTS.model
     earliest: int | None = None
     with closing(_Winners()) as winners:
         async for record in records(at, name):
@@ -98,13 +106,17 @@ async def _verify(
             if (name, record.partition, record.offset) in letters:
                 out.refused += 1
                 continue
-            if topic.model is TOUCHPOINTS.model:
-                earliest = key[1] if earliest is None else min(earliest, key[1])
+            at_us = key[1] if happened else record.timestamp * 1000
+            if at_us < floor:
+                out.expired += 1
+                continue
+            earliest = at_us if earliest is None else min(earliest, at_us)
             winners.told(key, version, f"{record.partition}/{record.offset}")
         winners.all_told()
-        if out.records:
+        if earliest is not None:
+            since = f"{'occurred_at' if happened else 'appended_at'} >= fromUnixTimestamp64Micro({earliest if happened else floor}, 'UTC')"
             spans = {n: (begin, reached[name, n]) for n, begin in begins.items()}
-            for key, version, whence, partition, offset in _rows(client, topic.name, earliest):
+            for key, version, whence, partition, offset in _rows(client, topic.name, since):
                 begin, end = spans.get(partition, (0, 0))
                 winners.found(key, version, here=whence == name and begin <= offset < end)
         out.things, out.stored, out.only_stored = winners.counts()
@@ -184,11 +196,9 @@ _COLUMNS = {
 }
 
 
-def _rows(client: Client, table: str, since: int | None) -> Iterator[tuple[list[Any], int, str, int, int]]:
+def _rows(client: Client, table: str, where: str) -> Iterator[tuple[list[Any], int, str, int, int]]:
     """Key, version, and whence it came of each row, unmerged ones as well."""
-    sql = f"SELECT {_COLUMNS[table]}, toString(_version), _topic, _partition, _offset FROM volvere_store.{table}"
-    if since is not None:
-        sql += f" WHERE occurred_at >= fromUnixTimestamp64Micro({since}, 'UTC')"
+    sql = f"SELECT {_COLUMNS[table]}, toString(_version), _topic, _partition, _offset FROM volvere_store.{table} WHERE {where}"
     for row in history.lines(client, sql, msgspec.json.decode, "JSONCompactEachRow"):
         *key, version, topic, partition, offset = row
         yield key, int(version), topic, partition, offset

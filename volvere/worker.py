@@ -225,8 +225,8 @@ def open_store(settings: Settings, fresh: bool = False) -> Client:
     """A client on a store whose schema is up to date. Raises StoreProblem."""
     client = clickhouse.connect(settings.clickhouse, **security.clickhouse(settings))
     if fresh:
-        clickhouse.drop(client)
-    clickhouse.migrate(client)
+        clickhouse.drop(client, settings.clickhouse_cluster)
+    clickhouse.migrate(client, cluster=settings.clickhouse_cluster)
     return client
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import Transient
@@ -28,7 +29,7 @@ from sinks.clickhouse import (
     parameters_of,
     query,
 )
-from sinks.reference import DOCUMENT, reference
+from sinks.reference import DOCUMENT, SOURCES, reference, sources
 from tests.contract.chdb_http import ChdbHttp, Cut, Fail, LoseAnswer
 from tests.contract.conftest import ARRIVED, Table, tail, touchpoint_row
 
@@ -158,6 +159,20 @@ def test_every_column_has_a_comment(migrated: Client) -> None:
 def test_the_page_of_views_says_what_the_store_says(migrated: Client) -> None:
     """docs/views.md is up to date; `make schemas` makes it so."""
     assert DOCUMENT.read_text(encoding="utf-8") == reference(migrated)
+
+
+def test_dbt_reads_what_the_store_says(embedded: Client) -> None:
+    """deploy/dbt/sources.yml is up to date, is YAML, and describes every view with each of its columns."""
+    text = SOURCES.read_text(encoding="utf-8")
+    assert text == sources(embedded)
+    (source,) = yaml.safe_load(text)["sources"]
+    tables = {f"{source['schema']}.{table['name']}": table for table in source["tables"]}
+    assert tables.keys() == {name for name in dictionary.OBJECTS if name.startswith("volvere.")}
+    for name, table in tables.items():
+        assert table["description"] == dictionary.OBJECTS[name]
+        assert all(column["description"] and column["data_type"] for column in table["columns"])
+    takes = {name: list(table["meta"]["parameters"]) for name, table in tables.items() if "meta" in table}
+    assert takes == {name: p for name, p in parametrised(embedded).items() if name.startswith("volvere.")}
 
 
 def test_comments_follow_the_dictionary(migrated: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_rows_are_those_of_the_worker(table: Table) -> None:
     assert loaded == stored(table, ARRIVED)
     assert len(loaded) > 300
     assert done.stored == len(by_worker.rows)
-    assert done.refused == Counter(refused.reason for refused in by_worker.refused)
+    assert done.refused == Counter(refused.error.reason for refused in by_worker.refused)
     assert {"future", "not_json", "not_an_object", "missing_field", "invalid_field"} <= done.refused.keys()
 
 

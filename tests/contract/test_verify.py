@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from kafka import TopicPartition
 
+from sinks.retention import Retention, apply
 from sinks.store import Store
 from tests.command import volvere
 from tests.contract.chdb_http import ChdbHttp
@@ -41,7 +43,7 @@ class Bench:
 
     def verify(self, *options: str, code: int = 0) -> Any:
         """What the command says of each table, without what is nought."""
-        settings = {"kafka": self.bootstrap, "topic_prefix": self.prefix, "application": self.prefix}
+        settings: dict[str, Any] = {"kafka": self.bootstrap, "topic_prefix": self.prefix, "application": self.prefix}
         options = options or ("--format", "json")
         done = volvere(self.folder, "store", "verify", *options, code=code, clickhouse=self.front.url, **settings)
         if "json" not in options:
@@ -52,12 +54,14 @@ class Bench:
 @pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])
 def bench(
     request: pytest.FixtureRequest, topic_prefix: str, embedded: Client, front: ChdbHttp, tmp_path: Path
-) -> Bench:
-    """A bench on each broker in turn, with empty tables."""
+) -> Iterator[Bench]:
+    """A bench on each broker in turn, with empty tables that keep rows for 10,000 days."""
     broker = request.getfixturevalue("embedded_broker" if request.param == "embedded" else "apache_kafka")
     for name in TABLES:
         embedded.command(f"TRUNCATE TABLE volvere_store.{name}")
-    return Bench(broker.bootstrap, topic_prefix, embedded, front, tmp_path)
+    apply(embedded, Retention(keep_days=10_000))
+    yield Bench(broker.bootstrap, topic_prefix, embedded, front, tmp_path)
+    apply(embedded, Retention())
 
 
 def test_topics_against_tables(bench: Bench) -> None:
@@ -71,6 +75,7 @@ def test_topics_against_tables(bench: Bench) -> None:
     ]
     sent += [("touchpoints", 0, touchpoint(3, version=1, cancelled=True)), ("touchpoints", 0, b"not json")]
     sent += [("touchpoints", 1, touchpoint(90, occurred_at="2019-03-01T09:00:00Z"))]
+    sent += [("touchpoints", 1, touchpoint(91, occurred_at="1991-03-01T09:00:00Z"))]  # longer ago than rows are kept
     sent += [("operations", 0, touchpoint(n, kind="agent.left", customer_id=None)) for n in range(3)]
     sent += [("journeys", 0, json.dumps(journey(revision=n)).encode()) for n in (1, 2)]
     sent += [("journeys", 0, json.dumps(journey(journey_id="j2", state="merged", merged_into="j1")).encode())]
@@ -81,7 +86,7 @@ def test_topics_against_tables(bench: Bench) -> None:
     bench.send([("touchpoints", 1, touchpoint(n)) for n in (100, 101)])  # which no worker has come to
     Table(bench.client).touchpoints({"event_id": "elsewhere"})
     good: dict[str, Any] = {
-        "touchpoints": {"records": 55, "things": 41, "stored": 41, "refused": 1, "waiting": 2},
+        "touchpoints": {"records": 56, "things": 41, "stored": 41, "refused": 1, "waiting": 2, "expired": 1},
         "operations": {"records": 3, "things": 3, "stored": 3},
         "journeys": {"records": 6, "things": 2, "stored": 2, "refused": 2, "erased": 1},
         "frictions": {"records": 3, "things": 2, "stored": 2},

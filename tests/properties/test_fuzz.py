@@ -254,7 +254,7 @@ def work(numbers: range) -> tuple[Tally, Outcome]:
         assert outcome.reasons == tally.refused
         made = prepare("touchpoints", {HERE: records})
         assert len(made.rows) + len(made.refused) == len(records)
-        assert {r.reason for r in made.refused} <= REASONS.keys()
+        assert {r.error.reason for r in made.refused} <= REASONS.keys()
         assert len(made.refused) == refused, "both workers judge alike"
         for record in records[::100]:
             assert verdict(record) == verdict_of_the_contract(record), (number, record)

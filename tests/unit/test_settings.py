@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,28 @@ def test_the_password_is_read_from_its_file_and_never_shown(tmp_path: Path) -> N
         settings.secret("clickhouse_password")
     secret.write_text("correct horse\n", "utf-8")
     assert settings.secret("clickhouse_password") == "correct horse"
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"clickhouse_cluster": "main"}, "VOLVERE_CLICKHOUSE_CLUSTER: expected the URL of a server"),
+        (
+            {"clickhouse_cold_after_days": 30},
+            "VOLVERE_CLICKHOUSE_COLD_AFTER_DAYS: expected VOLVERE_CLICKHOUSE_STORAGE_POLICY",
+        ),
+        (
+            {"clickhouse_cold_after_days": 90, "clickhouse_keep_days": 90, "clickhouse_storage_policy": "tiered"},
+            "VOLVERE_CLICKHOUSE_COLD_AFTER_DAYS: expected less than VOLVERE_CLICKHOUSE_KEEP_DAYS (90); got 90",
+        ),
+        ({"clickhouse_keep_days": 7}, "VOLVERE_CLICKHOUSE_KEEP_DAYS: expected greater than or equal to 30"),
+    ],
+)
+def test_a_store_that_makes_no_sense_is_refused(given: dict[str, Any], line: str) -> None:
+    """Who asks for what the others rule out is told which."""
+    with pytest.raises(SettingsProblem) as problem:
+        load(**given)
+    assert str(problem.value).startswith(line)
 
 
 @pytest.mark.parametrize(
