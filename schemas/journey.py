@@ -34,7 +34,7 @@ class JourneySnapshot(BaseModel):
     )
     outcome: Outcome | None = Field(None, description="the latest that is known")
     amounts: dict[Currency, Decimal] = Field(
-        default_factory=dict, description="orders and purchases less refunds, by currency; XXX: without one"
+        default_factory=dict, description="purchases, orders and renewals less refunds, by currency; XXX: without one"
     )
     came_back: bool = Field(
         False, description="it begins of the customer's own will, 1 to 90 days after a friction in an earlier journey"

@@ -317,9 +317,9 @@ def _describe(client: Client, cluster: str | None) -> None:
     """Write the data dictionary's comments to where they differ."""
     for name, comments in other_comments(client).items():
         if "" in comments:
-            command(client, f"ALTER TABLE {name} MODIFY COMMENT {_quoted(comments.pop(''))}", cluster)
+            command(client, f"ALTER TABLE {name} MODIFY COMMENT {quoted(comments.pop(''))}", cluster)
         if comments:
-            changes = [f"COMMENT COLUMN `{column}` {_quoted(wanted)}" for column, wanted in comments.items()]
+            changes = [f"COMMENT COLUMN `{column}` {quoted(wanted)}" for column, wanted in comments.items()]
             command(client, f"ALTER TABLE {name} {', '.join(changes)}", cluster)
 
 
@@ -335,7 +335,8 @@ def newest_generation(client: Client) -> int:
     return int(found)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

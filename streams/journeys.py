@@ -26,7 +26,7 @@ from streams.facts import MAX_PATH, Facts, Journey
 EXPLICIT_GAP = 90 * DAY
 """How long an explicit journey may be silent and still go on."""
 RESOLVED = frozenset({"contact.resolved", "case.resolved"})
-MONEY = {"order.placed": 1, "purchase.made": 1, "order.refunded": -1}
+MONEY = {"order.placed": 1, "purchase.made": 1, "subscription.renewed": 1, "order.refunded": -1}
 """What an amount counts for: the customer's money comes, or goes back."""
 ABOUT = frozenset({"contact.started", "message.received"})
 OWN_WILL = ABOUT | {"page.viewed", "purchase.made", "subscription.renewed", "order.placed", "referral.made"}

@@ -52,6 +52,14 @@ def embedded(folder: Path) -> Iterator[Client]:
     client.close()
 
 
+@pytest.fixture(scope="module")
+def http_client(front: ChdbHttp, embedded: Client) -> Iterator[Client]:
+    """The real HTTP client, on the embedded engine's tables."""
+    client = connect(front.url)
+    yield client
+    client.close()
+
+
 @pytest.fixture(scope="module", params=["embedded", "http", *(["server"] if SERVER.startswith("http") else [])])
 def migrated(request: pytest.FixtureRequest, embedded: Client) -> Iterator[Client]:
     """A client of each shape, tables and views in place."""

@@ -20,7 +20,7 @@ CLUSTER = "{cluster}"
 class Noted:
     """A client whose questions are answered by a real store, and whose statements are only noted."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Any) -> None:
         self.path = client.path
         self.said: list[str] = []
 

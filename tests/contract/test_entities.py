@@ -281,7 +281,9 @@ def test_quality_of_sources(table: Table, seed: int) -> None:
         if which % 10 == 0:
             t |= {"contact_id": None, "topic": None}
     said.append(said[0] | {"source": "withdrawn", "cancelled": True})
-    delays = [dice.choice([0, 1, 1_500_000, 60 * SECOND, -SECOND, DAY]) + number for number in range(len(said))]
+    delays = [
+        dice.choice([0, 1, 1_500_000, 60 * SECOND, -SECOND, DAY, 7 * DAY - 400]) + number for number in range(len(said))
+    ]
     arrived = [parse_time(t["occurred_at"]) + delay for t, delay in zip(said, delays, strict=True)]
     lines = [
         rows.touchpoint(json.dumps(t).encode(), when, (), rows.lineage("touchpoints", 0)(number, when))
@@ -306,6 +308,7 @@ def test_quality_of_sources(table: Table, seed: int) -> None:
                 "without_customer": sum(t["customer_id"] is None for t in told),
                 "without_topic": sum(t.get("topic") is None for t in told),
                 "without_contact": sum(t["kind"].startswith("contact.") and t.get("contact_id") is None for t in told),
+                "late": sum(d > 7 * DAY for d in late),
                 "delay_p50_s": None if not late else (quantile(late, 0.5) or 0) / SECOND,
                 "delay_p99_s": None if not late else (quantile(late, 0.99) or 0) / SECOND,
                 "first_at": min(times, default=None),

@@ -471,12 +471,17 @@ def known_customers(past: Past, journeys: list[Row], frictions: list[Row]) -> di
     """volvere.customers in plain words. journeys, frictions: what stands, with `subject`; of frictions `mode` and `state`."""
     out = {}
     for subject, points in past.customers.items():
-        bought = [at(p) for p in points if p.kind in ("order.placed", "purchase.made")]
-        kept = max([at(p) for p in points if p.kind == "subscription.renewed"] + bought, default=0)
+        bought = [at(p) for p in points if p.kind in ("order.placed", "purchase.made", "subscription.renewed")]
+        kept = max(bought, default=0)
         left = [at(p) for p in points if p.kind in ("subscription.cancelled", "account.closed") and at(p) >= kept]
         amounts: dict[str, Decimal] = defaultdict(Decimal)
         for p in points:
-            if p.amount is not None and p.kind in ("order.placed", "purchase.made", "order.refunded"):
+            if p.amount is not None and p.kind in (
+                "order.placed",
+                "purchase.made",
+                "subscription.renewed",
+                "order.refunded",
+            ):
                 amounts[p.currency or "XXX"] += Decimal(p.amount) * (-1 if p.kind == "order.refunded" else 1)
         scored = [p for p in points if p.score is not None]
         live = [f for f in frictions if f["subject"] == subject and f["mode"] == "live"]

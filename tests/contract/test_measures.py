@@ -339,9 +339,14 @@ def test_agent_attrition(table: Table, seed: int) -> None:
     assert leavers > 0
 
 
+LEMONS = [
+    ("lemon", "critical", "live"), ("lemon", "warning", "live"), ("lemon", "critical", "shadow"), ("at_risk", "critical", "live"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_assets(table: Table, seed: int) -> None:
-    """Repairs find their closings, and days that overlap count once."""
+    """Repairs find their closings, days that overlap count once, and a lemon is what a live friction calls one."""
     dice = random.Random(seed)
     sent: list[Row] = []
     for number in range(120):
@@ -359,6 +364,11 @@ def test_assets(table: Table, seed: int) -> None:
         }
         sent.append({"source": "garage"} | fields)
     put(table, sent, twice=seed == 0)
+    for n, (kind, severity, mode) in enumerate(LEMONS):
+        rule = {"id": kind, "digest": "0" * 16, "mode": mode}
+        table.frictions(
+            friction(friction_id=str(UUID(int=n + 1)), kind=kind, severity=severity, rule=rule, asset_id=f"car{n}")
+        )
     kept, known = of(sent), clock(table)
     found = {row["asset_id"]: zoned(row) for row in ask(table.client, "SELECT * FROM volvere.assets")}
     assert found.keys() == {t["asset_id"] for t in kept}
@@ -390,6 +400,7 @@ def test_assets(table: Table, seed: int) -> None:
             "replaced_at": max(times["asset.replaced"], default=None),
             "first_at": mine[0]["occurred_at"],
             "last_at": mine[-1]["occurred_at"],
+            "lemon": asset == "car0",
             "repairs": len(repairs),
             "open_repairs": sum(r["out"] is None for r in repairs),
             "last_repair_at": repairs[-1]["occurred_at"] if repairs else None,

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from schemas.times import parse_time
 from sinks import rows
 from sinks.clickhouse import StoreProblem
 from sinks.inspection import inspect
 from sinks.retention import GOES_BY, Retention, apply, kept_days
-from tests.contract.conftest import Table, tail, touchpoint_row
+from tests.contract.conftest import Table, touchpoint_row
 from tests.contract.engine import engine
 from tests.contract.test_clickhouse import friction, journey
 
@@ -66,9 +67,9 @@ def test_no_older_version_is_seen_again(kept: Table) -> None:
     """A friction was open, and resolved long ago: when its last word has gone, the word before it has gone, too."""
     apply(kept.client, Retention(400))
     for state, day, revision in (("open", 8, 1), ("resolved", 9, 2)):
-        line = rows.friction(json.dumps(friction(state=state, revision=revision)).encode(), tail("frictions"))
-        told = json.loads(line) | {"appended_at": f"1999-03-0{day} 00:00:00"}
-        kept.put("frictions", [json.dumps(told).encode()])
+        event = json.dumps(friction(state=state, revision=revision)).encode()
+        at = parse_time(f"1999-03-0{day}T00:00:00Z")
+        kept.put("frictions", [rows.friction(event, rows.lineage("frictions", 0)(revision, at))])
         assert kept.ask("SELECT count() FROM volvere.frictions") in ([(1,)], [(0,)])
     kept.client.command("OPTIMIZE TABLE volvere_store.frictions FINAL")
     assert kept.ask("SELECT state FROM volvere.frictions") == []

@@ -149,13 +149,14 @@ def test_what_a_journey_amounts_to() -> None:
         1d  order.placed     web   -        amount=49.90 currency=EUR
         2d  purchase.made    store -        amount=10.10 currency=EUR
         3d  purchase.made    store -        amount=5
+        3d  subscription.renewed web -      amount=1.50 currency=EUR
         4d  order.refunded   web   -        amount=9.90  currency=EUR
         5d  contact.resolved email -        contact=c2
     """
     for told in (play(text, "6d"), play(text, "6d", every=_restart), play(text, "6d", order=lambda t: t[::-1])):
         (journey,) = told.journeys
         assert (journey["path"], journey["outcome"]) == (["voice", "email", "web", "store", "web", "email"], "resolved")
-        assert journey["amounts"] == {"EUR": "50.10", "XXX": "5"}
+        assert journey["amounts"] == {"EUR": "51.60", "XXX": "5"}
 
 
 def test_a_path_is_bounded() -> None:
