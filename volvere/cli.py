@@ -891,7 +891,7 @@ def lag(
     most: Annotated[
         float | None, typer.Option("--max-seconds", min=0, help="exit code 1 where something waits for longer")
     ] = None,
-    form: Annotated[DlqForm, typer.Option("--format", help="how to write the answer")] = DlqForm.table,
+    form: Annotated[PlainForm, typer.Option("--format", help="how to write the answer")] = PlainForm.table,
     kafka: Kafka = None,
 ) -> None:
     """Show how far the workers are behind, by consumer group and partition: records that wait, for how long the first of them, and whose they are.
@@ -907,7 +907,7 @@ def lag(
     worker.set_up_logging(settings, "error")
     with worker.broker(settings, create=False) as at:
         lines = _loop(behind.lag(settings, at))
-    if form is DlqForm.json:
+    if form is PlainForm.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(lines), indent=2))
     else:
         show.lag(lines)

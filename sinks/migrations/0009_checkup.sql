@@ -227,14 +227,18 @@ SELECT
     countIf(e.contact) AS contacts,
     countIf(NOT e.contact) AS frictions,
     if(contacts > 0, 100 * frictions / contacts, NULL) AS frictions_per_100,
-    avgOrNullIf(days, e.contact) AS days_since_training,
+    -- Whole microseconds: a sum of fractions depends on their order.
+    if(
+        countIf(e.contact AND isNotNull(trained_us)) > 0,
+        sumIf(trained_us, e.contact) / countIf(e.contact AND isNotNull(trained_us)) / 86400000000, NULL) AS days_since_training,
     countIf(e.contact AND ifNull(days <= 90, false)) AS contacts_trained,
     if(contacts > 0, contacts_trained / contacts, NULL) AS trained_share,
     countIf(NOT e.contact AND ifNull(days <= 90, false)) AS frictions_trained
 FROM (
     SELECT
         happened.at AS at, happened.agent_id AS agent_id, happened.queue AS queue, happened.contact AS contact,
-        dateDiff('microsecond', arrayLastOrNull(t -> t <= happened.at, trained.times), happened.at) / 86400000000 AS days
+        dateDiff('microsecond', arrayLastOrNull(t -> t <= happened.at, trained.times), happened.at) AS trained_us,
+        trained_us / 86400000000 AS days
     FROM (
         SELECT started_at AS at, assumeNotNull(agent_id)::String AS agent_id, queue::Nullable(String) AS queue, true AS contact
         FROM volvere.contacts
