@@ -2,7 +2,7 @@
 
 A simulated company's touchpoints, with the frictions and journeys that the kernel finds in them, are stored in an embedded
 ClickHouse in a folder that is deleted at the end. Each question is asked while one row in twenty is there twice and not merged,
-and again after merging; contacts are folded before both, but one touchpoint in a hundred counts as having come since.
+and again after merging; contacts are folded before both, but one touchpoint in a thousand counts as having come since.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ PER_CONTACT = 4.6
 BATCH = 50_000
 TWICE = 20
 """One row in so many is inserted again."""
-FRESH = 1
-"""Per cent of the touchpoints, the newest, that have come in since contacts were folded; the others did yesterday."""
+FRESH = 1_000
+"""One touchpoint in so many, the newest, has come in since contacts were folded, the others did yesterday: those of three hours,
+where the table is made anew every five minutes."""
 ROUNDS = 5
 REFRESH = ("SYSTEM REFRESH VIEW volvere_store.contacts_refresh", "SYSTEM WAIT VIEW volvere_store.contacts_refresh")
 
@@ -96,6 +97,7 @@ def questions(touchpoints: int) -> None:
         client.command("SYSTEM STOP VIEW volvere_store.contacts_refresh")
         stored, inserter = _store(Inserter(client), company, touchpoints), Inserter(client)
         took: list[list[float]] = []
+        ages: list[object] = []
         refreshed = 0.0
         for merged in (False, True):
             for name, (_, again) in stored.items():
@@ -103,7 +105,7 @@ def questions(touchpoints: int) -> None:
                     client.command(f"OPTIMIZE TABLE volvere_store.{name} FINAL")
                 else:
                     inserter.insert(name, again)
-            newest = stored["touchpoints"][0] * (100 - FRESH) // 100
+            newest = stored["touchpoints"][0] * (FRESH - 1) // FRESH
             client.command(
                 "ALTER TABLE volvere_store.touchpoints UPDATE _inserted_at = _inserted_at - 86400 "
                 f"WHERE _offset < {newest} SETTINGS mutations_sync = 2"
@@ -115,12 +117,14 @@ def questions(touchpoints: int) -> None:
             refreshed = time.monotonic() - began
             client.command("SYSTEM STOP VIEW volvere_store.contacts_refresh")
             took.append([_ask(client, sql) for _, sql in asked])
+            age = "SELECT dateDiff('second', contacts_folded_at, now64(3, 'UTC')) FROM volvere.clock"
+            ages.append(query(client, age)[1][0][0])
         count = ", ".join(f"{number:,} {name}" for name, (number, _) in stored.items())
         client.close()
     table = Table("milliseconds, medians of 5", "one row in twenty twice", "merged", box=None)
     for (heading, _), twice, once in zip(asked, *took, strict=True):
         table.add_row(heading, f"{twice:,.0f}", f"{once:,.0f}")
-    out.print(f"questions: {count}; contacts were folded in {refreshed:.1f} s")
+    out.print(f"questions: {count}; contacts were folded in {refreshed:.1f} s, and were {ages[-1]} s old at the end")
     out.print(table)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -21,7 +22,7 @@ from schemas.errors import Impossible
 from schemas.topics import FRICTIONS, TOUCHPOINTS
 from schemas.touchpoint import subject_of
 from sinks import clickhouse
-from sinks.store import Store
+from sinks.store import STORED, Store
 from volvere import security, topics
 from volvere.feed import Fed, feed
 from volvere.files import Record
@@ -55,6 +56,20 @@ def track(settings: Settings, touchpoints: int, customers: int) -> None:
     """One `track` worker, a process of its own, from an empty state to the end of the topic."""
     prefix = f"bench-{uuid4().hex[:8]}-"
     fed = _loaded(settings, prefix, touchpoints, customers)
+    began, ended, memory = _tracked(settings, prefix, fed)
+    done = fed.records - began[1]
+    frictions = sum(_ends(settings, [prefix + FRICTIONS.name]).values())
+    out.print(
+        f"track: {done / (ended - began[0]):,.0f} touchpoints/s, one worker, one transaction a flush\n"
+        f"  {fed.records:,} touchpoints of {customers:,} customers, {PARTITIONS} partitions; "
+        f"{frictions:,} offsets of friction events\n"
+        f"  measured from the first committed flush ({began[1]:,} touchpoints) to the last: {ended - began[0]:.1f} s; "
+        f"peak memory {memory / 2**20:,.0f} MiB"
+    )
+
+
+def _tracked(settings: Settings, prefix: str, fed: Fed) -> tuple[tuple[float, int], float, int]:
+    """What _followed gives of a `track` worker that reads all of it, and the worker's peak memory in bytes."""
     environment = {
         **os.environ,
         "VOLVERE_KAFKA": settings.kafka,
@@ -71,15 +86,7 @@ def track(settings: Settings, touchpoints: int, customers: int) -> None:
         memory = _peak_memory(worker.pid)
         worker.terminate()
         worker.wait(30)
-    done = fed.records - began[1]
-    frictions = _count(settings, prefix + FRICTIONS.name)
-    out.print(
-        f"track: {done / (ended - began[0]):,.0f} touchpoints/s, one worker, one transaction a flush\n"
-        f"  {fed.records:,} touchpoints of {customers:,} customers, {PARTITIONS} partitions; "
-        f"{frictions:,} offsets of friction events\n"
-        f"  measured from the first committed flush ({began[1]:,} touchpoints) to the last: {ended - began[0]:.1f} s; "
-        f"peak memory {memory / 2**20:,.0f} MiB"
-    )
+    return began, ended, memory
 
 
 async def _followed(
@@ -108,12 +115,15 @@ async def _followed(
     raise Impossible(f"the worker ended with exit code {worker.returncode}")
 
 
-def _count(settings: Settings, topic: str) -> int:
-    async def ends() -> int:
+def _ends(settings: Settings, named: list[str]) -> dict[tuple[str, int], int]:
+    """The offset after the last record of every partition of these topics."""
+
+    async def ends() -> dict[tuple[str, int], int]:
         consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, **security.kafka(settings))
         await consumer.start()
         try:
-            return sum((await consumer.end_offsets([TopicPartition(topic, q) for q in range(PARTITIONS)])).values())
+            found = await consumer.end_offsets([TopicPartition(topic, q) for topic in named for q in range(PARTITIONS)])
+            return {(tp.topic, tp.partition): offset for tp, offset in found.items()}
         finally:
             await consumer.stop()
 
@@ -130,39 +140,57 @@ def _peak_memory(pid: int) -> int:
 
 
 def store(settings: Settings, touchpoints: int, customers: int) -> None:
-    """The `store` worker from Kafka's JSON into the full table of a new embedded ClickHouse."""
+    """The `store` worker from Kafka's JSON into the full tables of a new embedded ClickHouse, whose merges run.
+
+    First touchpoints alone, then the same and what a `track` worker has made of them.
+    """
     prefix = f"bench-{uuid4().hex[:8]}-"
     fed = _loaded(settings, prefix, touchpoints, customers)
-    with tempfile.TemporaryDirectory(prefix="volvere-bench-") as folder:
+    alone, seconds, cpu = _stored(settings, prefix, [TOUCHPOINTS.name])
+    out.print(
+        f"store: {alone.total() / seconds:,.0f} touchpoints/s from Kafka's JSON into the full table, one worker\n"
+        f"  {alone.total():,} rows, measured from the first stored batch to the last: {seconds:.1f} s; "
+        f"{1e6 * cpu / alone.total():.1f} µs of CPU a row, the engine's included"
+    )
+    began, ended, _ = _tracked(settings, prefix, fed)
+    tracked = (fed.records - began[1]) / (ended - began[0])
+    rows, seconds, cpu = _stored(settings, prefix, [topic.name for topic in STORED])
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    out.print(
+        f"store, all four topics: {rows.total() / seconds:,.0f} rows/s, of which {rows[TOUCHPOINTS.name] / seconds:,.0f} touchpoints/s; "
+        f"one `track` worker made them at {tracked:,.0f} touchpoints/s\n"
+        f"  {', '.join(f'{number:,} {name}' for name, number in sorted(rows.items()))} in {seconds:.1f} s; "
+        f"{1e6 * cpu / rows.total():.1f} µs of CPU a row; peak memory {memory / 2**20:,.0f} MiB with the engine in it"
+    )
+
+
+def _stored(settings: Settings, prefix: str, names: list[str]) -> tuple[Counter[str], float, float]:
+    """Rows by table, seconds and seconds of CPU of a new store for these topics, from its first stored batch to its last."""
+    ends = _ends(settings, [prefix + name for name in names])
+    with tempfile.TemporaryDirectory(prefix="volvere-bench-") as folder, err.status("storing"):
         client = clickhouse.connect(folder)
         clickhouse.migrate(client)
         worker = Store(
             client,
             settings.kafka,
-            application=prefix.rstrip("-"),
+            application=f"{prefix}{len(names)}",
             prefix=prefix,
             consumer_options=security.kafka(settings),
         )
-        with err.status("storing"):
-            seconds, done = asyncio.run(_stored(worker, prefix, fed))
-        ((rows,),) = clickhouse.query(client, "SELECT count() FROM volvere.touchpoints")[1]
+        stored = asyncio.run(_drained(worker, ends))
         client.close()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    out.print(
-        f"store: {done / seconds:,.0f} touchpoints/s from Kafka's JSON into the full table, one worker\n"
-        f"  {rows:,} rows; measured from the first stored batch to the last: {seconds:.1f} s; "
-        f"peak memory {memory / 2**20:,.0f} MiB with the engine in it"
-    )
+    if not stored[0]:
+        raise Impossible("all of it was one batch; give more --touchpoints")
+    return stored
 
 
-async def _stored(worker: Store, prefix: str, fed: Fed) -> tuple[float, int]:
+async def _drained(worker: Store, ends: dict[tuple[str, int], int]) -> tuple[Counter[str], float, float]:
     stop = asyncio.Event()
     running = asyncio.ensure_future(worker.run(stop))
-    topic = prefix + TOUCHPOINTS.name
-    await worker.drain({(topic, min(fed.ends)): 1})  # joining the group is not what is measured
-    began, first = time.monotonic(), worker.counts.rows[TOUCHPOINTS.name]
-    await worker.drain({(topic, q): end for q, end in fed.ends.items()})
-    seconds = time.monotonic() - began
+    await worker.drain({next(tp for tp, end in ends.items() if end): 1})  # joining the group is not what is measured
+    began, first = (time.monotonic(), time.process_time()), Counter(worker.counts.rows)
+    await worker.drain(ends)
+    seconds, cpu = time.monotonic() - began[0], time.process_time() - began[1]
     stop.set()
     await running
-    return seconds, worker.counts.rows[TOUCHPOINTS.name] - first
+    return worker.counts.rows - first, seconds, cpu
