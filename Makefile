@@ -52,13 +52,16 @@ schemas: setup  ## generate the JSON Schemas, the pages of views and metrics, db
 	$(BIN)/python -m volvere.metrics
 	$(BIN)/python -m volvere.settings > .env.example
 
-# One lock for every Python that we support. uv only resolves here; it is not needed to install.
+# One lock for every Python that we support, and its part that the container needs. uv only resolves here; it is not needed to install.
 lock: setup  ## resolve the dependencies anew: requirements.lock
 	python3 -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra embedded --extra dev \
 		--generate-hashes --no-annotate --no-header \
 		pyproject.toml --output-file requirements.lock
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra image --constraint requirements.lock \
+		--generate-hashes --no-annotate --no-header \
+		pyproject.toml --output-file deploy/requirements.lock
 
 clean:  ## remove what was made, except data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

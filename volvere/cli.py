@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -1156,6 +1157,8 @@ PROBLEMS = (FileProblem, SettingsProblem, BrokerProblem, StoreProblem, RulesErro
 
 def main() -> None:
     """The command `volvere`."""
+    if os.getpid() == 1:  # the first process of a container: a signal that it does not handle is ignored
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except PROBLEMS as e:

@@ -58,7 +58,9 @@ class ChdbHttp:
     tls: then it is an https server; a client's certificate is the login of the user whose name it bears.
     """
 
-    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, folder: Path, tls: ssl.SSLContext | None = None, *, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self.folder = folder
         self.faults: deque[Cut | LoseAnswer | Fail] = deque()
         self.inserts = 0
@@ -73,7 +75,7 @@ class ChdbHttp:
         class Handler(_Handler):
             server_state = front
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _Server(address, Handler)
         self._server.daemon_threads = True
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}"
         if tls is not None:  # the handshake is the handler's: who stumbles over it must not hold up the others

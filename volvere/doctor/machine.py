@@ -116,7 +116,7 @@ def judged_memory(limit: int | None) -> Said:
             f"give it {USUAL_MEMORY // MIB:,} MiB, as its container's limit",
         )
     if limit < USUAL_MEMORY:
-        more = f"give a `track` or `store` worker {USUAL_MEMORY // MIB:,} MiB or more (README, Figures)"
+        more = f"give a `track` or `store` worker {USUAL_MEMORY // MIB:,} MiB or more (docs/scale.md says how many)"
         return "doubtful", f"{found}: enough for a small company", more
     return "ok", found, ""
 
