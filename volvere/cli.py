@@ -1102,7 +1102,7 @@ def bench_soak(
         bool, typer.Option("--no-store", help="without a `store` worker and its embedded ClickHouse")
     ] = False,
 ) -> None:
-    """Whether the workers stay as they are, however long they run: memory, open files, size of the state, lag.
+    """Whether the workers stay as they are, however long they run: memory, threads, open files, size of the state, lag.
 
     A simulated company comes at half of the highest rate of one `track` worker, its time so fast that customers are
     forgotten as fast as new ones come. Exit code 1 when, after the first sixth of the time, anything grows by 1 % in 10 minutes

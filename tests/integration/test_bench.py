@@ -54,7 +54,7 @@ def test_soak(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
         for name, rest in re.findall(r"^ ((?:track|state): [a-z ]+?)  +(.*)$", done.out, re.MULTILINE)
     }
     assert found.keys() == {
-        *("track: memory", "track: open files", "track: lag"),
+        *("track: memory", "track: threads", "track: open files", "track: lag"),
         *("state: subjects", "state: size"),
     }, done.said
     assert 20 < found["track: memory"][1] < 500

@@ -28,7 +28,7 @@ def test_collections_look_at_the_young_only() -> None:
         del old
         gc.collect()
         assert lost() is not None
-        more = [[]]
+        more: list[list[int]] = [[]]
         gc.collect(1)
         assert not any(o is more for o in gc.get_objects())
     assert gc.get_freeze_count() == 0

@@ -1,4 +1,4 @@
-"""`volvere bench soak`: whether the workers stay as they are, however long they run: memory, open files, state, lag.
+"""`volvere bench soak`: whether the workers stay as they are, however long they run: memory, threads, open files, state, lag.
 
 The touchpoints of a simulated company come at half of the highest rate of one `track` worker, with a state such as it will have. The state forgets by event
 time: a subject is retired 97 to 171 days after its last touchpoint. For a state of steady size that time must pass, again
@@ -233,6 +233,7 @@ class Soak:
         lags = await self.stage.ask(_lags, self.stage)
         for name, worker in self.stage.running.items():
             note(f"{name}: memory", "MiB", resident(worker.pid) / 2**20)
+            note(f"{name}: threads", "", threads(worker.pid))
             note(f"{name}: open files", "", open_files(worker.pid))
             note(f"{name}: lag", "s", lags[name] / self.rate, whole=600.0)
         note("state: subjects", "", len(self.state.sizes))
@@ -245,9 +246,25 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def threads(pid: int) -> int:
+    """Threads of a process."""
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+
+
 def open_files(pid: int) -> int:
-    """How many files, sockets and pipes a process holds open."""
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    """How many files, sockets and pipes a process holds open.
+
+    Without those in /proc: the embedded ClickHouse opens three for each of its threads when that thread first has work, which is
+    no growth where the threads do not grow.
+    """
+    return sum(1 for file in Path(f"/proc/{pid}/fd").iterdir() if not _target(file).is_relative_to("/proc"))
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.readlink()
+    except FileNotFoundError:
+        return Path()  # closed since it was listed, but it was open
 
 
 @stamina.retry(on=KafkaError, timeout=60.0, attempts=None)
