@@ -33,6 +33,13 @@ def test_a_leak_is_seen_through_the_noise() -> None:
     assert _series(leaking).growth() == pytest.approx(1.9, abs=0.6)
 
 
+def test_a_burst_is_no_growth() -> None:
+    """Files that a merge has open for a moment, late in the soak, do not pass for files that are never closed; those are seen all the same."""
+    bursts = [28.0 + 270 * (n in (180, 240, 285, 290)) for n in range(300)]
+    assert _series(bursts).growth() == 0
+    assert _series([value + n / 60 for n, value in enumerate(bursts)]).growth() > 1
+
+
 def test_lag_grows_by_the_share_that_is_not_managed() -> None:
     """A worker that is 3 % too slow falls behind by 3 % of the time; one that is now and then a second late does not."""
     assert _series([0.03 * 10 * n for n in range(60)], whole=600.0).growth() == pytest.approx(3)
