@@ -37,7 +37,9 @@ def decode(value: bytes | None, appended_at: int, headers: Headers = ()) -> Norm
     Takes plain JSON and CloudEvents 1.0 in structured and binary mode.
     Raises Unacceptable, which names the field and what was expected.
     """
-    touchpoint = _fast(value) if value is not None and not headers and len(value) <= MAX_RECORD else None
+    touchpoint = None
+    if value is not None and len(value) <= MAX_RECORD and not (headers and _binary(headers)):
+        touchpoint = _fast(value)
     if touchpoint is None:
         touchpoint = contract(value, headers)
     if touchpoint.occurred_at > appended_at + FUTURE_TOLERANCE:
@@ -48,6 +50,11 @@ def decode(value: bytes | None, appended_at: int, headers: Headers = ()) -> Norm
             "occurred_at",
         )
     return touchpoint
+
+
+def _binary(headers: Headers) -> bool:
+    """Whether they are half of a CloudEvent; others, such as those of traces, say nothing about a touchpoint."""
+    return any(name == "ce_specversion" for name, _ in headers)
 
 
 def _fast(value: bytes) -> Normal | None:

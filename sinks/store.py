@@ -32,6 +32,7 @@ from clickhouse_connect.driver.client import Client
 from schemas.errors import Transient, Unacceptable
 from schemas.letters import letter
 from schemas.topics import FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, OPERATIONS, STORE_DEAD_LETTERS, TOUCHPOINTS
+from schemas.traceparent import recorded
 from sinks import rows
 from sinks.clickhouse import Inserter
 from sinks.letters import Letters
@@ -92,11 +93,13 @@ class Behind:
 class Stored:
     """One batch that is stored and acknowledged. Times by the steady clock, seconds.
 
-    number: of this worker's batches, by which log lines and spans belong together. rows: by table.
+    number: of this worker's batches, by which log lines and spans belong together. rows: by table. traces: the `traceparent` of
+    what is stored, frictions first; none where traces are not wanted.
     """
 
     number: int
     rows: dict[str, int]
+    traces: list[bytes]
     began: float
     ended: float
 
@@ -157,6 +160,12 @@ def prepare(table: str, batches: Records) -> Prepared:
     return out
 
 
+def traces_of(made: Sequence[Prepared]) -> list[bytes]:
+    """The traces that these rows belong to, the last table's first."""
+    records = (record for prepared in reversed(made) for record in prepared.records if record.headers)
+    return [trace for record in records if (trace := recorded(record.headers)) is not None]
+
+
 class Store(ConsumerRebalanceListener):  # type: ignore[misc]
     """Copies the topics to ClickHouse. The client must be migrated and is used by nobody else meanwhile."""
 
@@ -173,12 +182,13 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         batch_rows: int = BATCH_ROWS,
         batch_seconds: float = BATCH_SECONDS,
         stored: Callable[[Stored], None] = unheard,
+        traced: bool = False,
     ) -> None:
-        """away_since: when ClickHouse took nothing for the first time, if it still does so; joined: whether partitions were dealt out."""
+        """traced: whether `stored` is told of traces. away_since: when ClickHouse took nothing for the first time, if it still does so; joined: whether partitions were dealt out."""
         self.counts = Counts()
         self.away_since: float | None = None
         self.joined = False
-        self._told = stored
+        self._told, self._traced = stored, traced
         self._inserter = Inserter(client)
         self._servers, self._group = bootstrap_servers, f"{application}-store"
         self._tables = {prefix + topic.name: topic.name for topic in STORED}
@@ -375,7 +385,8 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self.counts.batches += 1
         await self._commit({tp: records[-1].offset + 1 for tp, records in batch.items()})
         rows = {prepared.table: len(prepared.rows) for prepared in made}
-        self._told(Stored(self.counts.batches, rows, began, time.monotonic()))
+        traces = await asyncio.to_thread(traces_of, made) if self._traced else []
+        self._told(Stored(self.counts.batches, rows, traces, began, time.monotonic()))
         return True
 
     async def _insert(self, prepared: Prepared) -> None:

@@ -28,7 +28,7 @@ from schemas.errors import Impossible
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, METADATA_MAX_AGE_MS, TOUCHPOINTS
 from streams.arrival import Arrivals, Claimed, close
 from streams.fuse import Fuse
-from streams.partition import ROOM, Flushed, Names, Partition, Tally, unheard
+from streams.partition import ROOM, Flushed, Names, Partition, Spans, Tally, unheard
 from streams.publish import MAX_BATCH_BYTES, Ordered, Publisher, Topics, Transactional, send, settle
 from streams.restore import BARRIER, Restored, Restorer
 from streams.rules import Rules
@@ -67,7 +67,7 @@ class TrackConfig:
     trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka).
     generation: of a state that does not exist yet. input_silent_after: when no partition gets a record for so long, no
     time passes any more. fuse: stop when nearly nothing can be read. client: what every client of Kafka needs to be let
-    in, as aiokafka names it. flushed, claimed: told of each, for metrics and traces. at, fatal, now: what tests and the wiring
+    in, as aiokafka names it. flushed, claimed: told of each, for metrics; spans: begins those of a flush, for traces. at, fatal, now: what tests and the wiring
     may replace.
     """
 
@@ -93,6 +93,7 @@ class TrackConfig:
     client: dict[str, Any] = field(default_factory=dict)
     flushed: Callable[[Flushed], None] = unheard
     claimed: Callable[[Claimed], None] = _ignore
+    spans: Callable[[], Spans] | None = None
     at: Callable[[str, Partition], Awaitable[None]] = _pass
     fatal: Callable[[BaseException], None] = _die
     now: Callable[[], int] = _wall
@@ -281,7 +282,7 @@ class TrackHost:
             self.fuse,
             restored.timers,
         )
-        made.turn, made.flushed = self._turn, self._flushed
+        made.turn, made.flushed, made.spans = self._turn, self._flushed, self.config.spans
         return made
 
     async def install(self, partitions: list[Partition]) -> None:

@@ -16,9 +16,9 @@ import asyncio
 import heapq
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -28,6 +28,7 @@ from schemas.letters import letter
 from schemas.times import DAY, SECOND
 from schemas.topics import MAX_MESSAGE, partition_of
 from schemas.touchpoint import digest, subject_of
+from schemas.traceparent import recorded
 from streams.entries import entry_of
 from streams.facts import CODEC, READABLE, Facts, due_of, unpack
 from streams.fuse import Fuse
@@ -140,6 +141,19 @@ def unheard(_: Flushed) -> None:
     """Nobody wants to know of a flush."""
 
 
+class Spans(Protocol):
+    """What traces tell of one flush. A trace is told by its `traceparent`."""
+
+    def looked_at(self, traces: Iterable[bytes]) -> None:
+        """At a subject, whose touchpoints since the last look came with these."""
+
+    def friction(self, value: bytes, touchpoints: Mapping[tuple[str, str], bytes]) -> list[tuple[str, bytes]]:
+        """A friction event; the headers for it. touchpoints: their traces by source and event id."""
+
+    def committed(self, done: Flushed) -> None:
+        """The flush is over."""
+
+
 @dataclass(frozen=True)
 class Names:
     """The topics that a partition writes to and reads from."""
@@ -184,6 +198,9 @@ class Partition:
         self.flushing = 0
         self.state_bytes = sum(map(len, state.values()))
         self.flushed: Callable[[Flushed], None] = unheard
+        self.spans: Callable[[], Spans] | None = None  # of a flush, where traces are wanted
+        self.span: Spans | None = None
+        self.traces: dict[str, dict[tuple[str, str], bytes]] = {}  # of touchpoints whose subjects are dirty
         self.dead = False
         self.fuse = fuse or Fuse()
         self.appended: tuple[int, float] | None = None
@@ -215,12 +232,10 @@ class Partition:
 
     def take(self, batch: Batch) -> None:
         """Decode, judge and merge the records of a batch; nothing is said before the flush."""
-        rules = self.tracker.rules.time
-        disorder, lateness = rules.disorder, rules.lateness
+        disorder, lateness = self.tracker.rules.time.disorder, self.tracker.rules.time.lateness
         partitions, live_from = self.control.partitions, self.control.live_from
-        watermark, clock, size = self.watermark, self.clock, 0
-        live, state, dirty, tally = self.live, self.state, self.dirty, self.tally
-        heard, unreadable = self.fuse.heard, []
+        watermark, clock, size, unreadable = self.watermark, self.clock, 0, []
+        live, state, dirty, tally, heard = self.live, self.state, self.dirty, self.tally, self.fuse.heard
         for n, record in enumerate(batch.records):
             value, appended = record.value, record.timestamp * 1000
             size += len(value) if value is not None else 0
@@ -257,6 +272,8 @@ class Partition:
                 dirty.add(subject)
                 tally.merged += 1
                 tally.replayed += replay
+                if self.spans is not None and (trace := recorded(record.headers)) is not None:
+                    self.traces.setdefault(subject, {})[t.source, t.event_id] = trace
             else:
                 tally.repeated += 1
         if unreadable or not self.fuse.calm:
@@ -334,6 +351,7 @@ class Partition:
                 # One of a worker's partitions at a time: the others are writing, which needs the loop.
                 async with self.turn:
                     began = time.monotonic()
+                    self.span = self.spans() if self.spans is not None and not touch else None
                     outbox = await self._compose(settle)
                 composed = time.monotonic()
                 appended = await self.publisher.write(outbox, self._point)
@@ -363,6 +381,8 @@ class Partition:
             time.monotonic(),
         )
         self.flushed(done)
+        if self.span is not None:
+            self.span.committed(done)
 
     async def _point(self, name: str) -> None:
         await self._at(name, self)
@@ -423,7 +443,12 @@ class Partition:
         key = subject.encode()
         facts = self.live.get(subject) or unpack(subject, self.state[key])
         look = self.tracker.look(facts, now, recorded_at, settle, self.since)
-        frictions.extend((key, value, []) for value in look.frictions)
+        if self.span is None:
+            frictions.extend((key, value, []) for value in look.frictions)
+        else:
+            traces = self.traces.pop(subject, {})
+            self.span.looked_at(traces.values())
+            frictions.extend((key, value, self.span.friction(value, traces)) for value in look.frictions)
         journeys.extend((f"{subject}\n{name}".encode(), value, []) for name, value in look.journeys)
         if look.kinds:
             self.tally.frictions.update(look.kinds)

@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
 
@@ -30,6 +31,9 @@ from volvere.health import LOOK_EVERY, Watch
 from volvere.metrics import Metrics, Sample
 from volvere.settings import SettingsProblem, variable
 from volvere.vitals import Vitals, Worker
+
+if TYPE_CHECKING:  # loaded only where they are wanted
+    from volvere.traces import Traces
 
 log = logging.getLogger("volvere")
 
@@ -40,7 +44,10 @@ SAID_WITHIN = 2.0
 
 
 class Monitor:
-    """Of one process. name: track, store or all; listen: host and port, or None; end: what is done to a stuck process."""
+    """Of one process. name: track, store or all; listen: host and port, or None; end: what is done to a stuck process.
+
+    traces: its spans, while they are sent anywhere.
+    """
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class Monitor:
         self.metrics = Metrics(
             self._samples, [h for h in m.METRICS if h.kind == "histogram" and h.name.startswith(own)]
         )
+        self.traces: Traces | None = None
         self.workers: list[Worker] = []
         self.turns = 0
         self.turned = time.monotonic()

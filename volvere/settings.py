@@ -60,6 +60,12 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 _Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")]
 
 
+def _collector(value: str) -> str:
+    if value and not re.match(r"https?://[^/]", value):
+        raise ValueError("expected a URL such as http://collector:4318")
+    return value
+
+
 class Settings(BaseSettings):
     """Every setting of Volveré; the variable of `kafka` is `VOLVERE_KAFKA`, and so on."""
 
@@ -186,6 +192,11 @@ class Settings(BaseSettings):
     metrics_listen: Annotated[str, AfterValidator(_listen)] = Field(
         "",
         description="where a worker serves metrics and health: host:port, or a port of this machine alone (loopback); none: nowhere",
+    )
+    traces_to: Annotated[str, AfterValidator(_collector)] = Field(
+        "",
+        description="the OpenTelemetry collector that workers send traces to (OTLP over HTTP), such as http://collector:4318; "
+        "none: no traces. The variables OTEL_... say the rest (docs/configure.md)",
     )
     stuck_after_s: float = Field(
         300, ge=2, le=86_400, description="a worker that has work and does not get on with it for so long ends, seconds"

@@ -129,7 +129,7 @@ def track_config(settings: Settings, kafka: Broker, **changes: Any) -> TrackConf
 
 
 def _noting(config: TrackConfig, watch: Monitor) -> TrackConfig:
-    """The same, with its durations noted as well."""
+    """The same, with its durations noted as well, and its spans."""
 
     def flushed(done: Flushed) -> None:
         watch.metrics.note(metrics.FLUSH, done.ended - done.began)
@@ -141,7 +141,8 @@ def _noting(config: TrackConfig, watch: Monitor) -> TrackConfig:
         watch.metrics.note(metrics.RESTORE, claim.restore)
         config.claimed(claim)
 
-    return replace(config, flushed=flushed, claimed=claimed)
+    spans = watch.traces.flush if watch.traces is not None else config.spans
+    return replace(config, flushed=flushed, claimed=claimed, spans=spans)
 
 
 @contextlib.asynccontextmanager
@@ -236,6 +237,10 @@ def store(settings: Settings, at: Broker, client: Client, watch: Monitor | None 
     def stored(done: Stored) -> None:
         if watch is not None:
             watch.metrics.note(metrics.BATCH, done.ended - done.began)
+        if traces is not None:
+            traces.stored(done)
+
+    traces = watch.traces if watch is not None else None
 
     timeout_s = EMBEDDED_SESSION if settings.kafka_is_embedded else settings.session_timeout_s
     return Store(
@@ -250,6 +255,7 @@ def store(settings: Settings, at: Broker, client: Client, watch: Monitor | None 
             "heartbeat_interval_ms": round(timeout_s * 250),
         },
         stored=stored,
+        traced=traces is not None,
     )
 
 
@@ -286,10 +292,22 @@ def serve(
 
     async def watched() -> None:
         watch = Monitor(name, settings.metrics_address, settings.stuck_after_s)
-        with watch.running():
+        with watch.running(), _traced(settings, watch):
             await until_signalled(lambda stop: work(stop, watch), settings.stop_within_s)
 
     return watched()
+
+
+@contextlib.contextmanager
+def _traced(settings: Settings, watch: Monitor) -> Iterator[None]:
+    """Its traces are sent meanwhile, if they are wanted; otherwise not even the libraries are loaded."""
+    if not settings.traces_to:
+        yield
+        return
+    from volvere.traces import sending
+
+    with sending(settings.traces_to, watch.name) as watch.traces:
+        yield
 
 
 async def until_signalled(work: Callable[[asyncio.Event], Any], within: float = 25.0) -> None:
@@ -321,7 +339,7 @@ def _overdue(seconds: float) -> None:
     os._exit(4)
 
 
-CORRELATED = ("partition", "generation", "group_generation", "flush", "batch", "trace_id")
+CORRELATED = ("partition", "generation", "group_generation", "flush", "batch")
 """What a line of the log may say besides its text, by which lines belong together; as fields of their own in JSON.
 
 generation: of the state; group_generation: of the consumer group, one higher after each rebalance.
@@ -349,7 +367,17 @@ def set_up_logging(settings: Settings, level: str | None = None) -> None:
     handler.setFormatter(_Json() if settings.log_format == "json" else plain)
     logging.basicConfig(level=(level or settings.log_level).upper(), handlers=[handler], force=True)
     if settings.log_level != "debug":
-        for name in ("aiokafka", "faust", "mode", "streams", "clickhouse_connect", "asyncio", "urllib3", "stamina"):
+        for name in (
+            "aiokafka",
+            "faust",
+            "mode",
+            "streams",
+            "clickhouse_connect",
+            "asyncio",
+            "urllib3",
+            "stamina",
+            "opentelemetry",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)
         # Its calls raise what they log; and a new Kafka has no coordinator for the first second, which is no error.
         for name in ("kafka", "aiokafka.consumer.group_coordinator"):
