@@ -272,7 +272,7 @@ log.dirs={log}
 
 def _locks(certificates: Certificates) -> str:
     """What the listeners in DOORS show, and what they ask for."""
-    lines = ["sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"]
+    lines = ["sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512", "group.max.session.timeout.ms=60000"]
     for name, protocol in DOORS.items():
         own = f"listener.name.{name}"
         if protocol.endswith("SSL"):

@@ -441,8 +441,8 @@ def doctor(
 ) -> None:
     """Look whether everything that the workers need is there and right, and say what to do about what is not.
 
-    Settings, files, rules, memory, disk; Kafka: name, port, login, brokers, topics, transactions, clock, state; ClickHouse: name, port,
-    login, version, tables and views. Nothing is changed. Run it where a worker runs, with the worker's settings, before the
+    Settings, files, rules, routes, memory, disk, ports; Kafka: name, port, login, brokers, topics, transactions, clock, state, groups;
+    ClickHouse: name, port, login, version, tables and views. Nothing is changed. Run it where a worker runs, with the worker's settings, before the
     first start and when something is odd. Exit code 1 when something is wrong.
 
     `volvere doctor` · `volvere doctor --kafka kafka:9092 --clickhouse http://clickhouse:8123 --format json`

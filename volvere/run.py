@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clickhouse_connect.driver import Client
 
-from schemas.errors import VolvereError
 from schemas.topics import OPERATIONS, TOUCHPOINTS
 from sinks.clickhouse import query
 from sinks.store import Store
@@ -28,6 +27,8 @@ from volvere.worker import Broker, generation, store, track_config, tracking
 
 if TYPE_CHECKING:  # Faust takes a while; who runs has it
     from streams.app import TrackApp
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -65,15 +66,21 @@ async def run(
     show: Callable[[Progress], None] = lambda _: None,
     pace: float = 0.0,
 ) -> Summary:
-    """Feed, track and store the items; ends when the last row is stored.
+    """Feed, track and store the items; ends when the last row is stored, or when a worker cannot go on: then with its error.
 
     pace: seconds to rest after every 100 records, for those who watch.
     """
     started = time.monotonic()
-    failed: list[BaseException] = []
-    config = track_config(settings, at, generation=generation(client), fatal=failed.append)
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fatal(error: BaseException) -> None:
+        if not failed.done():
+            failed.set_exception(error)
+
+    config = track_config(settings, at, generation=generation(client), fatal=fatal)
     worker, stop = store(settings, at, client), asyncio.Event()
     storing = asyncio.ensure_future(worker.run(stop))
+    ends = (failed, storing)
     progress = Progress()
     try:
         async with tracking(rules, config) as app:
@@ -85,34 +92,37 @@ async def run(
                     await asyncio.sleep(pace)
 
                 every = 100 if pace else 5_000
-                fed = await feed(at.bootstrap, items, settings.topic_prefix, pause, every, access=at.access)
+                feeding = feed(at.bootstrap, items, settings.topic_prefix, pause, every, access=at.access)
+                fed = await _first(feeding, *ends)
                 progress.fed, progress.feeding = fed.records - fed.operations, False
-                await _first(app.host.finish(fed.ends, fed.newest), storing)
+                await _first(app.host.finish(fed.ends, fed.newest), *ends)
                 wanted = {(settings.topic_prefix + TOUCHPOINTS.name, q): end for q, end in fed.ends.items()}
                 wanted |= {(settings.topic_prefix + OPERATIONS.name, q): end for q, end in fed.operations_ends.items()}
                 wanted |= {tp: end for tp, end in app.host.topics.ends.items() if tp[0] in app.host.stored_topics}
-                await _first(worker.drain(wanted), storing)
+                await _first(worker.drain(wanted), *ends)
             finally:
                 shown.cancel()
-    except VolvereError:
-        if failed:
-            raise failed[0] from None
-        raise
     finally:
         stop.set()
-        await asyncio.gather(storing, return_exceptions=True)
+        failed.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
     show(progress)
     return _summary(fed, app, worker, client, time.monotonic() - started)
 
 
-async def _first(work: object, other: asyncio.Future[None]) -> None:
-    """Await the work, unless the other ends first: then its error is the one to tell."""
-    task: asyncio.Future[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
-    await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
-    if not task.done():
+async def _first(work: Coroutine[object, object, T], *others: asyncio.Future[None]) -> T:
+    """What the work gives, unless one of the others ends: then its error is the one to tell."""
+    task = asyncio.ensure_future(work)
+    both: list[asyncio.Future[Any]] = [task, *others]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         task.cancel()
-        other.result()
-    await task
+        await asyncio.wait({task})
+    for other in others:
+        if other.done():
+            other.result()
+    return await task
 
 
 async def _show(app: TrackApp, worker: Store, progress: Progress, show: Callable[[Progress], None]) -> None:

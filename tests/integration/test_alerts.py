@@ -32,6 +32,7 @@ from tests.receivers import (
     Fault,
 )
 from volvere import alert
+from volvere.lag import lag
 from volvere.rules_texts import MEANINGS
 from volvere.settings import load
 from volvere.topics import create
@@ -176,6 +177,29 @@ def test_two_frictions_are_one_incident(town: Town) -> None:
     assert town.pager.paged == {"dropped_call:k1": 1, "dropped_call:k3": 1}
     assert town.am.fired == town.pager.paged
     assert [e["type"].rpartition(".")[2] for e in town.hook.events] == ["opened", "opened", "resolved"]
+
+
+def test_lag_tells_of_each_receiver(town: Town) -> None:
+    """Who looks whether everybody was told sees each receiver, how much waits for it and who tells it; also while nobody does."""
+
+    async def waiting() -> dict[str, tuple[int, bool]]:
+        lines = [line for line in await lag(town.settings, town.at) if line.group.startswith("alert")]
+        return {
+            group: (sum(line.records for line in ours), all(line.owner for line in ours))
+            for group in sorted({line.group for line in lines})
+            if (ours := [line for line in lines if line.group == group])
+        }
+
+    async def story() -> None:
+        bridges = town.bridges("am", "hook")
+        await town.say(*crowd(5, town.clock()))
+        assert await waiting() == {"alert-am": (5, False), "alert-hook": (5, False)}
+        async with running(*bridges[:1]):
+            await until(lambda: len(town.am.open()) == 5)
+            assert (await waiting())["alert-am"][1] and (await waiting())["alert-hook"] == (5, False)
+        assert await waiting() == {"alert-am": (0, False), "alert-hook": (5, False)}
+
+    asyncio.run(story())
 
 
 def test_ten_minutes_without_alertmanager(town: Town) -> None:

@@ -6,11 +6,14 @@ On a real Apache Kafka with a listener for each way of being let in; ClickHouse 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +34,11 @@ from tests.contract.chdb_http import ChdbHttp
 from tests.kafka import PASSWORD, USER, ApacheKafka, read_topic
 from tests.missing import missing
 from volvere import topics
+from volvere.alert import begin, load_routes
 from volvere.doctor import Finding, diagnose
 from volvere.embedded import EmbeddedBroker, free_port
-from volvere.settings import PREFIX
-from volvere.worker import wall
+from volvere.settings import PREFIX, load
+from volvere.worker import Broker, wall
 
 PARTITIONS = 2
 HOUR = 3_600_000_000
@@ -280,6 +284,26 @@ def _mounted(ward: Ward, options: str) -> None:
     ward.settings["clickhouse"] = str(folder / "store")
 
 
+def taken_port(ward: Ward) -> None:
+    """Somebody else, who is no worker, listens where metrics are to be served."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(60)
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):  # it is closed in the end
+            while True:
+                listening.accept()[0].close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+
+    def close() -> None:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+    ward.repair = close
+    ward.settings["metrics_listen"] = str(listening.getsockname()[1])
+
+
 @dataclass(frozen=True)
 class Broken:
     """How it is broken, and which check says what, and what to do."""
@@ -323,6 +347,27 @@ BROKEN: dict[str, Broken] = {
         "rules",
         "mine.toml:2",
         "`volvere rules check",
+    ),
+    "a receiver of no known kind": Broken(
+        lambda w: w.settings.update(alert_routes=w.file("routes.toml", '[receivers.fax]\ntype = "fax"\n')),
+        "routes",
+        "routes.toml:",
+        "`volvere alerts check",
+    ),
+    "a port that somebody else has": Broken(
+        taken_port, "metrics", "VOLVERE_METRICS_LISTEN: cannot listen on 127.0.0.1:", "choose another port"
+    ),
+    "a certificate of ours that has expired": Broken(
+        lambda w: at_door(w, "mutual", kafka_security="ssl", kafka_cert_file=w.certificates.old_client),
+        "files",
+        "old.pem has expired",
+        "get a new one",
+    ),
+    "a session longer than the brokers allow": Broken(
+        lambda w: w.settings.update(session_timeout_s=90),
+        "kafka.session",
+        "group.max.session.timeout.ms=60000; VOLVERE_SESSION_TIMEOUT_S is 90 s",
+        "set VOLVERE_SESSION_TIMEOUT_S within",
     ),
     "a name that nobody knows": Broken(
         lambda w: w.settings.update(kafka="kafka.invalid:9092"), "kafka.name", "kafka.invalid", "correct VOLVERE_KAFKA"
@@ -467,14 +512,32 @@ def test_a_clock_that_is_wrong_is_seen(ward: Ward, hours: int) -> None:
 
 @pytest.mark.kafka
 def test_what_may_be_regretted_later_is_said(ward: Ward) -> None:
-    """A password that everybody may read, a topic that forgets too soon, a door that takes any touchpoint twice: doubts, no faults."""
+    """A password that everybody may read, a topic that forgets too soon, a door that takes any touchpoint twice, receivers whom nobody
+    tells, a collector that is away: doubts, no faults.
+    """
     secret = ward.file("secret", PASSWORD)
     Path(secret).chmod(0o644)
     ward.topic("touchpoints", retention_ms="86400000")
     at_door(ward, "sasl", **login(kafka_password=""), kafka_password_file=secret, transactions="off")
-    verdicts = worst(examined(ward))
+    receivers = "".join(
+        f'[receivers.{name}]\ntype = "alertmanager"\nurl = "http://am:9093"\n' for name in ("old", "new")
+    )
+    routes = ward.file("routes.toml", f'{receivers}[[routes]]\nto = ["old", "new"]\n')
+    told = load_routes(Path(routes))
+    begin(
+        load(kafka=ward.kafka.bootstrap, topic_prefix=ward.prefix, application=ward.settings["application"]),
+        Broker(ward.kafka.bootstrap, trusted=True),
+        [each for each in told if each.name == "old"],
+    )
+    ward.settings |= {"alert_routes": routes, "traces_to": f"http://127.0.0.1:{free_port()}"}
+    found = examined(ward)
+    verdicts = worst(found)
     doubtful = {name for name, verdict in verdicts.items() if verdict == "doubtful"}
-    assert {"files", "kafka.limits", "kafka.transactions"} <= doubtful
+    assert {"files", "kafka.limits", "kafka.transactions", "kafka.alerts", "traces"} <= doubtful
+    assert [f.found for f in found if f.name == "kafka.alerts"] == [
+        "nobody tells old, and 0 friction events wait at most",
+        "new was never told of anything",
+    ]
     assert "wrong" not in verdicts.values()
 
 

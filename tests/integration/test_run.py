@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.command import ask, volvere
+from tests.command import COMMAND, ask, environment, volvere
 
 STANDING = """
 SELECT toString(friction_id) AS id, kind, subject, state, severity, opened_at, resolved_at, final_at
@@ -82,6 +84,21 @@ def test_a_file_from_a_pipe(company: tuple[Path, list[dict[str, Any]]], tmp_path
     """`volvere simulate | volvere run -` needs no file."""
     text = "".join(company[0].read_text().splitlines(keepends=True)[:50])
     assert json.loads(volvere(tmp_path, "run", "-", "--json", stdin=text).out)["read"] == 50
+
+
+def test_a_run_that_cannot_go_on_ends_at_once(tmp_path: Path) -> None:
+    """Input without an end of which nothing can be read: the run stops reading it, says why, and its exit code is that of a stopped worker."""
+    with subprocess.Popen(
+        [*COMMAND, "run", "-"], cwd=tmp_path, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stderr is not None
+        with pytest.raises(BrokenPipeError):
+            process.stdin.writelines(b"{}\n" * 100 for _ in range(20_000))
+        said = process.stderr.read().decode()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    assert process.returncode == 4, said
+    assert "stopped, so that nothing is corrupted" in said
 
 
 def test_the_demo_shows_its_truth(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The doctor's judgement of memory, on file systems that say it in each of the usual ways."""
+"""The doctor's judgement of memory, on file systems that say it in each of the usual ways, and of our own certificate."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from volvere.doctor import told
-from volvere.doctor.machine import MIB, judged_memory, memory_limit
+from schemas.times import DAY, parse_time
+from tests.certificates import Certificates
+from volvere.doctor import Patient, told
+from volvere.doctor.machine import MIB, files, judged_memory, memory_limit
+from volvere.settings import load
 
 MEMINFO = "MemTotal:        8388608 kB\nMemFree:          123 kB\n"
 
@@ -64,3 +67,16 @@ def test_too_little_memory_is_told(mib: int, verdict: str) -> None:
 def test_an_error_is_parted_from_its_remedy(line: str, found: str, remedy: str) -> None:
     """Errors say what is wrong and then what to do; where one does not, there is still something to do."""
     assert told(line) == ("wrong", found, remedy)
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(-31, "ok"), (-29, "doubtful"), (1, "wrong")])
+def test_our_own_certificate_is_told_before_it_ends(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: int, verdict: str
+) -> None:
+    """Brokers that do not let us in any more say little about why, and every worker of a company has its certificate of the same day."""
+    monkeypatch.chdir(tmp_path)
+    ends = parse_time("2020-01-01T00:00:00Z")
+    settings = load(kafka="kafka:9092", kafka_security="ssl", kafka_cert_file=certificates.old_client)
+    found = [said for said in files(Patient(settings, lambda: ends + days * DAY)) if said[0] != "ok"]
+    assert [said[0] for said in found] == ([verdict] if verdict != "ok" else [])
+    assert all("old.pem" in what and remedy for _, what, remedy in found)

@@ -74,6 +74,7 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(
         ("PARTITIONS", "0", "expected greater than or equal to 1; got '0'"),
         ("TRANSACTIONS", "yes", "expected 'auto', 'on' or 'off'; got 'yes'"),
         ("APPLICATION", "my app", "expected"),
+        ("TRACES_TO", "collector:4318", "expected a URL such as http://collector:4318; got 'collector:4318'"),
         ("LOG_FORMAT", "xml", "expected 'console' or 'json'; got 'xml'"),
         ("FLUSH_AFTER_MS", "0", "expected greater than or equal to 1"),
     ],

@@ -1,7 +1,7 @@
 """`volvere doctor`: everything that the workers need, whether it is reachable and right, and what to do about what is not.
 
-    settings, files, rules, memory, disk
-    kafka.name ─▶ port ─▶ login ─▶ brokers ─▶ topics ─▶ clock, state
+    settings, files, rules, routes, memory, disk, metrics, traces
+    kafka.name ─▶ port ─▶ login ─▶ brokers ─▶ topics ─▶ clock, state, workers, alerts
     clickhouse.name ─▶ port ─▶ login ─▶ schema ─▶ refreshes, generation
 
 A check is made when those that it needs found nothing wrong: who is not let in has nothing to say about topics. Every finding
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from schemas.times import SECOND
 from volvere.settings import Settings
 from volvere.worker import wall
 
@@ -50,12 +51,14 @@ Said = tuple[Verdict, str, str]
 class Patient:
     """What the checks look at, and what later ones take over from earlier ones.
 
-    now: microseconds. clickhouse: open from its login on. controls: where each partition of the state stands.
+    now: microseconds. receivers: of the routes file, by name. clickhouse: open from its login on. controls: where each partition
+    of the state stands.
     """
 
     settings: Settings
     now: Callable[[], int] = wall
     access: Access = field(default_factory=dict)
+    receivers: list[str] = field(default_factory=list)
     trusted: bool = False
     clickhouse: Client | None = None
     controls: dict[int, Control] = field(default_factory=dict)
@@ -156,6 +159,14 @@ def silent(host: str, port: int) -> str | None:
     except OSError as e:
         return f"{host}:{port} cannot be reached ({e.strerror or e})"
     return None
+
+
+def ends(until: float, now: int, remedy: str) -> Said:
+    """Of a certificate that is valid until then (seconds); now: microseconds."""
+    days = int(until - now / SECOND) // 86_400
+    if days < 0:
+        return "wrong", "has expired", remedy
+    return ("doubtful" if days < 30 else "ok"), f"is valid for {days} more days", remedy if days < 30 else ""
 
 
 def parted(address: str) -> tuple[str, int]:

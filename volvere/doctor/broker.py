@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -14,13 +15,16 @@ from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from schemas.topics import FACTS, MAX_MESSAGE, TOPICS, TOUCHPOINTS
 from streams.restore import BARRIER, Restorer
 from volvere import security, topics, worker
-from volvere.doctor import ANSWER_WITHIN, Check, Patient, Said, parted, silent, told, unknown_name
+from volvere.doctor import ANSWER_WITHIN, Check, Patient, Said, ends, parted, silent, told, unknown_name
 from volvere.embedded import has_transactions
+from volvere.lag import lag
 from volvere.settings import Settings, variable
 
 DAY_MS = 86_400_000
 SKEW = 1_000_000
 """Microseconds between two clocks that are kept in time."""
+WAITS = 60.0
+"""Seconds that a friction may wait for its receiver before somebody is asked to look."""
 TOO_LATE = 300_000_000
 """A touchpoint that is dated so long after its arrival is refused; so is what a clock that is so far ahead stamps."""
 
@@ -35,6 +39,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("kafka.login", _login, ("files", "kafka.port")),
         Check("kafka.certificate", _certificate, ("kafka.login",)),
         Check("kafka.brokers", _brokers, ("kafka.login",)),
+        Check("kafka.session", _session, ("kafka.brokers",)),
         Check("kafka.transactions", _transactions, ("kafka.brokers",)),
         Check("kafka.topics", _topics, ("kafka.brokers",)),
         Check("kafka.replicas", _replicas, ("kafka.topics",)),
@@ -42,6 +47,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("kafka.clock", _clock, ("kafka.topics", "kafka.transactions")),
         Check("kafka.state", _state, ("kafka.topics", "kafka.transactions")),
         Check("kafka.workers", _workers, ("kafka.topics", "kafka.transactions")),
+        Check("kafka.alerts", _alerts, ("routes", "kafka.topics", "kafka.transactions")),
     )
 
 
@@ -95,13 +101,8 @@ def _certificate(patient: Patient) -> Iterator[Said]:
         until = asyncio.run(_valid_until(*parted(address), context))
         if until is None:
             continue
-        days = int((until * 1_000_000 - patient.now()) // (DAY_MS * 1000))
-        soon = days < 30
-        yield (
-            "doubtful" if soon else "ok",
-            f"that of {address} is valid for {days} more days",
-            "renew it on the broker" if soon else "",
-        )
+        verdict, left, remedy = ends(until, patient.now(), "renew it on the broker")
+        yield verdict, f"that of {address} {left}", remedy
 
 
 async def _valid_until(host: str, port: int, context: ssl.SSLContext) -> float | None:
@@ -137,6 +138,36 @@ def _brokers(patient: Patient) -> Iterator[Said]:
             f"somebody listens at {settings.kafka}, and does not answer",
             f"see to the broker's load and its log, and whether {variable('kafka')} names a Kafka",
         )
+
+
+def _session(patient: Patient) -> Iterator[Said]:
+    """The brokers let a worker be silent for as long as the settings say, no less and no more."""
+    settings = patient.settings
+    brokers = asyncio.run(security.brokers(settings.kafka, patient.access))
+    resources = [ConfigResource(ConfigResourceType.BROKER, str(number)) for number, _, _ in brokers]
+    with topics.administer(settings.kafka, patient.access) as admin:
+        configs = admin.describe_configs(resources, config_filter="all").get("broker", {})
+    if not configs or not all(configs.values()):
+        yield (
+            "unknown",
+            "the brokers do not tell this user their limits",
+            "allow DescribeConfigs on the cluster, or compare group.min.session.timeout.ms and group.max.session.timeout.ms by hand",
+        )
+        return
+    wanted, good = round(settings.session_timeout_s * 1000), True
+    for number, config in sorted(configs.items()):
+        for limit, beyond in (("min", operator.lt), ("max", operator.gt)):
+            key = f"group.{limit}.session.timeout.ms"
+            value = (config.get(key) or {}).get("value")
+            if value is not None and beyond(wanted, int(value)):
+                good = False
+                yield (
+                    "wrong",
+                    f"broker {number}: {key}={value}; {variable('session_timeout_s')} is {settings.session_timeout_s:g} s",
+                    f"set {variable('session_timeout_s')} within the limits, or the limit on the brokers",
+                )
+    if good:
+        yield "ok", f"{settings.session_timeout_s:g} s, as the brokers allow", ""
 
 
 def _transactions(patient: Patient) -> Iterator[Said]:
@@ -357,3 +388,35 @@ def _workers(patient: Patient) -> Iterator[Said]:
                 f"run {count} at most, or give the topics more: `volvere rebuild --from clickhouse --partitions N`",
             )
     yield "ok", ", ".join(f"{number} in the group {group}" for group, number in members.items()), ""
+
+
+def _alerts(patient: Patient) -> Iterator[Said]:
+    """Each receiver has a group, somebody is in it, and nothing waits for long."""
+    if not patient.receivers:
+        yield "ok", "nobody is to be told", ""
+        return
+    if not patient.trusted:
+        yield "unknown", "this broker cannot be asked who is in which group", "use Apache Kafka"
+        return
+    settings = patient.settings
+    lines = asyncio.run(lag(settings, worker.Broker(settings.kafka, True, patient.access)))
+    for name in patient.receivers:
+        ours = [line for line in lines if line.group == f"alert-{name}"]
+        records = sum(line.records for line in ours)
+        longest = max((line.seconds or 0.0 for line in ours), default=0.0)
+        if not ours:
+            yield "doubtful", f"{name} was never told of anything", "start `volvere worker alert`"
+        elif not any(line.owner for line in ours):
+            yield (
+                "doubtful",
+                f"nobody tells {name}, and {records:,} friction events wait at most",
+                "start `volvere worker alert`",
+            )
+        elif longest > WAITS:
+            yield (
+                "doubtful",
+                f"{records:,} friction events wait for {name}, the first for {longest:,.0f} s",
+                "see whether it answers: the log of `volvere worker alert`, `volvere_alert_receiver_away`",
+            )
+        else:
+            yield "ok", f"{name} is told", ""

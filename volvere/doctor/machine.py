@@ -1,18 +1,25 @@
-"""What this machine must give: settings that fit, files that can be read, rules, memory, open files, disk."""
+"""What this machine must give: settings that fit, files that can be read, rules and routes, memory, open files, disk, a port."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import http.client
 import os
 import resource
 import shutil
+import socket
+import ssl
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from sinks.alerts.routes import RoutesError
 from streams.rules import RulesError
-from volvere.doctor import Check, Patient, Said
+from volvere.doctor import ANSWER_WITHIN, Check, Patient, Said, ends, silent
+from volvere.metrics import BUILD
 from volvere.settings import Settings, shown, variable
 
 MIB = 1024 * 1024
@@ -24,7 +31,8 @@ LEAST_DISK, USUAL_DISK = 64 * MIB, 1024 * MIB
 
 PASSWORDS = ("kafka_password_file", "kafka_key_password_file", "clickhouse_password_file")
 KEYS = ("kafka_key_file", "clickhouse_key_file")
-CERTIFICATES = ("kafka_ca_file", "kafka_cert_file", "clickhouse_ca_file", "clickhouse_cert_file")
+OWN = ("kafka_cert_file", "clickhouse_cert_file")
+CERTIFICATES = ("kafka_ca_file", "clickhouse_ca_file", *OWN)
 
 
 def given(settings: Settings) -> Said:
@@ -34,7 +42,7 @@ def given(settings: Settings) -> Said:
 
 
 def files(patient: Patient) -> Iterator[Said]:
-    """Certificates and secrets can be read, by us and not by everybody."""
+    """Certificates and secrets can be read, by us and not by everybody; our own certificates do not end soon."""
     settings, good = patient.settings, 0
     for name in (*CERTIFICATES, *KEYS, *PASSWORDS):
         path: Path | None = getattr(settings, name)
@@ -55,10 +63,23 @@ def files(patient: Patient) -> Iterator[Said]:
             yield "doubtful", f"{variable(name)}: everybody on this machine may read {path}", f"run `chmod o-r {path}`"
         else:
             good += 1
+        if name in OWN and (until := _valid_until(path)) is not None:
+            verdict, left, remedy = ends(until, patient.now(), "get a new one from who signed it")
+            if remedy:
+                yield verdict, f"{variable(name)}: {path} {left}", remedy
     env = Path(".env")
     if env.is_file() and _for_everybody(env) and b"PASSWORD=" in env.read_bytes():
         yield "doubtful", ".env may hold a password, and everybody on this machine may read it", "run `chmod 600 .env`"
     yield "ok", f"{good} certificates and secrets can be read", ""
+
+
+def _valid_until(path: Path) -> float | None:
+    """When the first certificate of a file ends, seconds; None where it holds none, which the login will tell."""
+    try:
+        told = ssl._ssl._test_decode_cert(str(path))  # type: ignore[attr-defined]  # the only reader in the standard library
+    except ssl.SSLError:
+        return None
+    return ssl.cert_time_to_seconds(told["notAfter"])
 
 
 def _for_everybody(path: Path) -> bool:
@@ -81,6 +102,23 @@ def rules(patient: Patient) -> Iterator[Said]:
         yield "doubtful", f"{where}: {why}", f"if it is not meant, change it in {path}"
     changed = len(sheets.differences(sheet))
     yield "ok", f"{path or 'the rules that come with Volveré'}, {changed} values differ from the defaults", ""
+
+
+def routes(patient: Patient) -> Iterator[Said]:
+    """Who is told of what can be read, with the secrets."""
+    from volvere.alert import load_routes
+
+    path = patient.settings.alert_routes
+    if path is None:
+        yield "ok", "no file is named, which only `volvere worker alert` needs", ""
+        return
+    try:
+        patient.receivers = [told.name for told in load_routes(path)]
+    except RoutesError as e:
+        for line in str(e).splitlines():
+            yield "wrong", line, f"correct the file; `volvere alerts check {path}` says when it is right"
+        return
+    yield "ok", f"{path}: {', '.join(patient.receivers)}", ""
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
@@ -170,10 +208,60 @@ def _room(what: str, place: Path, name: str) -> Said:
     return ("doubtful", found, remedy) if free < USUAL_DISK else ("ok", found, "")
 
 
+def metrics(patient: Patient) -> Iterator[Said]:
+    """The port that a worker is to serve metrics at is free, or a worker has it already."""
+    at = patient.settings.metrics_address
+    if at is None:
+        yield "ok", "they are not served", ""
+        return
+    try:
+        socket.create_server(at, family=socket.AF_INET6 if ":" in at[0] else socket.AF_INET).close()
+    except OSError as e:
+        if e.errno == errno.EADDRINUSE and _of_a_worker(*at):
+            yield "ok", "a worker serves them", ""
+        else:
+            yield (
+                "wrong",
+                f"{variable('metrics_listen')}: cannot listen on {at[0]}:{at[1]} ({e.strerror or e})",
+                "choose another port, one for each worker on a machine, or none",
+            )
+        return
+    yield "ok", f"{at[0]}:{at[1]} is free", ""
+
+
+def _of_a_worker(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_WITHIN)
+    try:
+        connection.request("GET", "/metrics")
+        return BUILD.name.encode() in connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def traces(patient: Patient) -> Iterator[Said]:
+    """Somebody listens where traces are sent to; no worker waits for that."""
+    to = urlsplit(patient.settings.traces_to)
+    if not to.hostname:
+        yield "ok", "they are not sent", ""
+    elif (why := silent(to.hostname, to.port or (443 if to.scheme == "https" else 80))) is not None:
+        yield (
+            "doubtful",
+            why,
+            f"start the collector, open the way to it (firewall, NetworkPolicy), or correct {variable('traces_to')}",
+        )
+    else:
+        yield "ok", f"{to.hostname} listens", ""
+
+
 CHECKS = (
     Check("files", files),
     Check("rules", rules),
+    Check("routes", routes),
     Check("memory", memory),
     Check("open files", open_files),
     Check("disk", disk),
+    Check("metrics", metrics),
+    Check("traces", traces),
 )
