@@ -417,13 +417,12 @@ class Facts:
             found.sort(key=_identity)
         return found
 
-    def any_between(self, since: int, until: int) -> bool:
-        """Whether there is an entry from `since` on that lies before `until`."""
-        for entries in self.entries.values():
-            i = bisect_left(entries, since, key=_at)
-            if i < len(entries) and entries[i].at < until:
-                return True
-        return False
+    def between(self, since: int, until: int) -> int:
+        """How many entries there are from `since` on that lie before `until`."""
+        return sum(
+            bisect_left(entries, until, key=_at) - bisect_left(entries, since, key=_at)
+            for entries in self.entries.values()
+        )
 
     @property
     def size(self) -> int:

@@ -130,7 +130,7 @@ def seal(facts: Facts, gap: int, until: int) -> None:
     """Make what was folded from the entries before `until` final. Nothing older is accepted any more."""
     if until <= facts.sealed_to:
         return
-    if facts.any_between(facts.sealed_to, until):
+    if facts.between(facts.sealed_to, until):
         fold = _fold(facts, gap, [e for e in facts.ordered(facts.sealed_to) if e.at < until])
         facts.sealed, facts.numbers, facts.current = fold.journeys, fold.numbers, fold.current
         facts.fold = None

@@ -42,7 +42,9 @@ _digest = msgspec.msgpack.Encoder().encode
 CAME_BACK = (DAY, 90 * DAY)
 """Who comes of their own will so long after a friction has come back."""
 SETTLE_EVERY = 7 * DAY
-"""How far sealing the journeys and forgetting may lag, by a subject's own time: both fold anew all that is left."""
+"""How far forgetting may lag, by a subject's own time, and sealing the journeys at the least: both fold anew all that is left."""
+SEAL_AT = 32
+"""So many entries are sealed at once, or when some are forgotten: with fewer, folding anew costs more than it saves."""
 MANY = 16
 """From so many entries of a subject on, what was folded and derived is kept beside them."""
 MAX_KNOWN = 4096
@@ -294,8 +296,9 @@ class Tracker:
         retires = self.retires(facts)
         retired = now >= retires
         gap = self.rules.time.inactivity_gap
-        if facts.newest - self.slack > facts.sealed_to + SETTLE_EVERY:
-            seal(facts, gap, facts.newest - self.slack)
+        final = facts.newest - self.slack
+        if final > facts.sealed_to + SETTLE_EVERY and facts.between(facts.sealed_to, final) >= SEAL_AT:
+            seal(facts, gap, final)
         fold = fold_journeys(facts, gap)
         derived = self.derive(facts, clock, fold)
         look = Look([], [], [], None, NEVER)
@@ -342,9 +345,10 @@ class Tracker:
         said: list[Saying] = []
         published = facts.published
         # Where a contact's id comes again after 30 days, the friction's id is the later contact's.
-        keyed = {_key(kind, f): (kind, f) for kind, f in sorted(derived.fresh, key=_opened)}
-        whole = derived.whole or self._cools or any(_key(kind, f) not in keyed for kind, f in derived.gone)
-        if whole:
+        whole = derived.whole or self._cools
+        keyed = {_key(kind, f): (kind, f) for kind, f in sorted(derived if whole else derived.fresh, key=_opened)}
+        if not whole and any(_key(kind, f) not in keyed for kind, f in derived.gone):
+            whole = True
             keyed = {_key(kind, f): (kind, f) for kind, f in sorted(derived, key=_opened)}
         for key, (kind, friction) in keyed.items():
             earlier = published.get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import streams.tracker
 from schemas.times import parse_time
 from streams.events import friction_score
 from tests.stories import Desk, offset, play
@@ -121,6 +122,32 @@ def test_counts_survive_forgetting() -> None:
     assert seen(desk) == ["- 0m..365d 74"]
     assert (journey["contacts"], journey["first_channel"], journey["last_channel"]) == (74, "voice", "voice")
     assert desk.facts is not None and len(list(desk.facts.ordered())) < 45
+
+
+def test_when_it_is_sealed_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Customers hear the same whether what is final is sealed at once, now and then, or only before it is forgotten."""
+    heard = []
+    for number in (1, streams.tracker.SEAL_AT, 10**6):
+        monkeypatch.setattr(streams.tracker, "SEAL_AT", number)
+        desk, sealed = Desk(), 0
+        for n in range(90):
+            day, voice = 3 * n + 6 * (n // 10), "voice" if n % 3 else "chat"
+            journey = f" journey=J{n // 25}" if n % 7 == 5 else ""
+            desk.tell(
+                f"{day}d contact.started {voice} t{n % 2} contact=c{n}{journey}\n{day}d5m page.viewed web - id=p{n}"
+            )
+            desk.tell(
+                f"{day}d1m contact.answered {voice} - contact=c{n}\n{day}d9m contact.ended {voice} - contact=c{n} by=network"
+            )
+            desk.look(f"{day}d10m")
+            assert desk.facts is not None
+            sealed += desk.facts.sealed_to > 0
+            if n % 4 == 0:
+                desk.restart()
+        heard.append((desk.events, desk.snapshots, sealed))
+    assert len({sealed for *_, sealed in heard}) == 3, "they were sealed at other times"
+    (first, *others) = [said[:2] for said in heard]
+    assert first[0] and len(first[1]) >= 90 and all(other == first for other in others)
 
 
 def test_frictions_make_the_score() -> None:
