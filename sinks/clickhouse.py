@@ -53,8 +53,8 @@ SETTINGS = {
     # A batch of history may span more months than the default of 100; what is then refused as
     # "too many parts" would be refused for ever.
     "max_partitions_per_insert_block": "0",
-    # The embedded engine gets each batch as a file of a new name, whose columns it would remember for nothing: memory that grows.
-    "schema_inference_use_cache_for_file": "0",
+    # The embedded engine gets each batch as a file of a new name, and would remember of each how many rows it had.
+    "use_cache_for_count_from_files": "0",
 }
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -388,6 +388,13 @@ def test_insert_into_nothing_is_a_problem_not_a_bad_row(table: Table) -> None:
         table.inserter.insert("absent", [touchpoint_row()])
 
 
+def test_batches_leave_nothing_in_memory(table: Table) -> None:
+    """A worker inserts for months: what the engine remembers of each batch, a file of its own name, would only grow."""
+    for n in range(3):
+        table.touchpoints({"event_id": f"e{n}"})
+    assert table.ask("SELECT count() FROM system.schema_inference_cache WHERE storage = 'File'") == [(0,)]
+
+
 @pytest.fixture
 def over_http(front: ChdbHttp, embedded: Client) -> Table:
     """An empty store behind HTTP, whose front can fail."""
