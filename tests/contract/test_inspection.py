@@ -129,7 +129,9 @@ def test_a_table_of_an_older_release(store: Client, table: str) -> None:
     )[1]
     for (view,) in views:  # they keep columns that they read from being dropped
         store.command(f"DROP VIEW {view} SYNC")
-    store.command(f"ALTER TABLE {table} {', '.join(f'DROP COLUMN {column}' for column in columns)}")
+    indexes = _indexes(store, table)
+    older = [*(f"DROP INDEX {index}" for index in indexes), *(f"DROP COLUMN {column}" for column in columns)]
+    store.command(f"ALTER TABLE {table} {', '.join(older)}")
     for (view,) in views:
         store.command(f"CREATE VIEW {view} AS SELECT 1 AS x")
     files = dict.fromkeys(table_columns()[table][column][0] for column in columns)
@@ -142,6 +144,13 @@ def test_a_table_of_an_older_release(store: Client, table: str) -> None:
     for (view,) in views:
         store.command(f"DROP VIEW {view} SYNC")
     assert mended(store, again=True)
+    assert _indexes(store, table) == indexes
+
+
+def _indexes(store: Client, table: str) -> list[str]:
+    """Of a table: they keep columns from being dropped, too."""
+    rows = query(store, f"SELECT name FROM system.data_skipping_indices WHERE database || '.' || table = '{table}'")[1]
+    return [str(name) for (name,) in rows]
 
 
 def test_another_table_under_the_name(store: Client) -> None:
