@@ -51,14 +51,15 @@ Said = tuple[Verdict, str, str]
 class Patient:
     """What the checks look at, and what later ones take over from earlier ones.
 
-    now: microseconds. receivers: of the routes file, by name. clickhouse: open from its login on. controls: where each partition
-    of the state stands.
+    now: microseconds. receivers: of the routes file, by name. brokers: number, host and port. clickhouse: open from its login on.
+    controls: where each partition of the state stands.
     """
 
     settings: Settings
     now: Callable[[], int] = wall
     access: Access = field(default_factory=dict)
     receivers: list[str] = field(default_factory=list)
+    brokers: list[tuple[int, str, int]] = field(default_factory=list)
     trusted: bool = False
     clickhouse: Client | None = None
     controls: dict[int, Control] = field(default_factory=dict)

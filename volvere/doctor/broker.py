@@ -122,16 +122,16 @@ async def _valid_until(host: str, port: int, context: ssl.SSLContext) -> float |
 def _brokers(patient: Patient) -> Iterator[Said]:
     """Every broker can be reached under the address that it gives to its clients."""
     settings = patient.settings
-    brokers = asyncio.run(security.brokers(settings.kafka, patient.access))
-    for number, host, port in brokers:
+    patient.brokers = asyncio.run(security.brokers(settings.kafka, patient.access))
+    for number, host, port in patient.brokers:
         if (why := unknown_name(host, port) or silent(host, port)) is not None:
             yield (
                 "wrong",
                 f"broker {number} sends its clients to {host}:{port}: {why}",
                 "set its advertised.listeners to an address that this machine reaches, or open the way to it",
             )
-    if brokers:
-        yield "ok", f"{len(brokers)} in the cluster", ""
+    if patient.brokers:
+        yield "ok", f"{len(patient.brokers)} in the cluster", ""
     else:
         yield (
             "wrong",
@@ -143,8 +143,7 @@ def _brokers(patient: Patient) -> Iterator[Said]:
 def _session(patient: Patient) -> Iterator[Said]:
     """The brokers let a worker be silent for as long as the settings say, no less and no more."""
     settings = patient.settings
-    brokers = asyncio.run(security.brokers(settings.kafka, patient.access))
-    resources = [ConfigResource(ConfigResourceType.BROKER, str(number)) for number, _, _ in brokers]
+    resources = [ConfigResource(ConfigResourceType.BROKER, str(number)) for number, _, _ in patient.brokers]
     with topics.administer(settings.kafka, patient.access) as admin:
         configs = admin.describe_configs(resources, config_filter="all").get("broker", {})
     if not configs or not all(configs.values()):
@@ -214,7 +213,7 @@ def _mend(finding: topics.Finding) -> str:
 def _replicas(patient: Patient) -> Iterator[Said]:
     """What a broker's end would take along."""
     settings = patient.settings
-    brokers = len(asyncio.run(security.brokers(settings.kafka, patient.access)))
+    brokers = len(patient.brokers)
     with topics.administer(settings.kafka, patient.access) as admin:
         described = admin.describe_topics([settings.topic_prefix + topic.name for topic in TOPICS])
     for t in described:

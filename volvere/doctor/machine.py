@@ -94,8 +94,7 @@ def rules(patient: Patient) -> Iterator[Said]:
     try:
         sheet = sheets.read(path)
     except RulesError as e:
-        for line in str(e).splitlines():
-            yield "wrong", line, f"correct the file; `volvere rules check {path}` says when it is right"
+        yield from _mistakes(e, f"volvere rules check {path}")
         return
     for line in sheets.doubts(sheet, patient.now()):
         where, _, why = line.partition(": ")
@@ -115,10 +114,15 @@ def routes(patient: Patient) -> Iterator[Said]:
     try:
         patient.receivers = [told.name for told in load_routes(path)]
     except RoutesError as e:
-        for line in str(e).splitlines():
-            yield "wrong", line, f"correct the file; `volvere alerts check {path}` says when it is right"
+        yield from _mistakes(e, f"volvere alerts check {path}")
         return
     yield "ok", f"{path}: {', '.join(patient.receivers)}", ""
+
+
+def _mistakes(found: Exception, check: str) -> Iterator[Said]:
+    """In a file that a person wrote, one a line. check: the command that looks again."""
+    for line in str(found).splitlines():
+        yield "wrong", line, f"correct the file; `{check}` says when it is right"
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
@@ -225,8 +229,8 @@ def metrics(patient: Patient) -> Iterator[Said]:
                 f"{variable('metrics_listen')}: cannot listen on {at[0]}:{at[1]} ({e.strerror or e})",
                 "choose another port, one for each worker on a machine, or none",
             )
-        return
-    yield "ok", f"{at[0]}:{at[1]} is free", ""
+    else:
+        yield "ok", f"{at[0]}:{at[1]} is free", ""
 
 
 def _of_a_worker(host: str, port: int) -> bool:
