@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from schemas.errors import Unacceptable
 from schemas.times import FUTURE_TOLERANCE, format_time, parse_time
-from schemas.touchpoint import KIND_PATTERN, MAX_RECORD, MAX_TEXT, WORD_PATTERN, Normal, Touchpoint
+from schemas.touchpoint import KIND_PATTERN, MAX_ID, MAX_RECORD, MAX_TEXT, WORD_PATTERN, Normal, Touchpoint
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -110,6 +110,16 @@ def contract(value: bytes | None, headers: Headers = ()) -> Normal:
     values["attributes"] = model.attributes or None
     values["amount"] = None if model.amount is None else format(model.amount, "f")
     return _settle(Normal(**values))
+
+
+def source_of(value: bytes | None, headers: Headers = ()) -> str:
+    """The source that a record names which was refused; empty where it names none that could be one."""
+    try:
+        body = json.loads(value or b"")
+        found = _unwrap(body, dict(headers)).get("source") if isinstance(body, dict) else None
+    except (ValueError, RecursionError, Unacceptable):
+        return ""
+    return _printable(found) if isinstance(found, str) and len(found) <= MAX_ID else ""
 
 
 def _unwrap(body: dict[str, Any], headers: dict[str, bytes | None]) -> dict[str, Any]:

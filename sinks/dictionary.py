@@ -27,7 +27,9 @@ OBJECTS: dict[str, str] = {
     "volvere.topics": "One row for each topic that a touchpoint, a live friction or an operation names.",
     "volvere.agents": "One row for each agent that a touchpoint, a live friction or an operation names; their name is not known here. Read handle times beside volvere.returns: what is cut short comes back.",
     "volvere.releases": "One row for each release that a touchpoint, a live friction or a deployment names, and the whole company in the 14 days before and after it was deployed.",
-    "volvere.data_quality": "One row for each source of touchpoints: what it leaves out, and how late it tells. All but `cancelled` counts the newest version of touchpoints that are not cancelled.",
+    "volvere.data_quality": "One row for each source of touchpoints: what it leaves out, how late it tells, and what of it was refused. All but `cancelled` and `refused` counts the newest version of touchpoints that are not cancelled.",
+    "volvere.refusals": "What came as a touchpoint and was refused, by source, reason and field. The records themselves are dead letters: `volvere dlq`.",
+    "volvere_store.refused": "One row for each record that came as a touchpoint and was refused, until merged; nothing of what it said but its source. What `volvere store load` refuses it tells at once, and it is not here. Read volvere.refusals.",
     "volvere_store.entities": "Counts and times of what `of` names, by its name; read volvere.channels, volvere.queues, ...",
     "volvere_store.kinds": "The kinds of touchpoints that are known.",
     "volvere.funnel": "One row for each of the steps, kinds of touchpoints in order: how many known customers reached it. From each touchpoint of the first step in [since, until) runs the earliest chain of the later ones, strictly in order of (occurred_at, source, event_id), all within within_s of the first; a customer counts by the longest chain, of equally long ones the earliest.",
@@ -96,6 +98,8 @@ OBJECTS: dict[str, str] = {
     "volvere_store.generations_of_frictions": "Feeds generations from frictions.",
     "volvere_store.migrations": "The migrations that were applied.",
 }
+
+REFUSED_FOR = "Why: not_json, missing_field, invalid_field, future, ...; unstorable: ClickHouse did not take the row"
 
 COLUMNS: dict[str, str] = {
     "abandoned": "True when the customer gave up before an answer (contact.abandoned)",
@@ -171,12 +175,14 @@ COLUMNS: dict[str, str] = {
     "fcr_provisional": "The same of contacts whose window has not passed: what it would be if nobody came any more",
     "fcr_provisional_of": "Contacts that fcr_provisional is a share of",
     "fell_silent": "Those of active without a touchpoint of their own for more than churn_after_days, which were over before `until`",
+    "field": "The field of a touchpoint that was wrong; empty where it was the whole record, attributes for one that only the sender names",
     "final": "True when the 90 days after it have passed on volvere.clock",
     "final_at": "From here on time alone cannot change the friction, UTC",
     "first_at": "First touchpoint that names it, UTC; null when there is none",
     "first_bought_at": "First purchase, order or renewal, UTC; null when there is none",
     "first_channel": "Channel of the journey's first touchpoint",
     "first_contact_at": "Start of the first of its contacts, UTC; null when there is none",
+    "first_refused_at": "When the first of them arrived in Kafka, UTC",
     "folded_at": "When the contacts were folded, UTC",
     "followed_up": "Low scores and complaints that were followed up within 48 h",
     "followed_up_at": "feedback.followed_up, by ref, else the earliest open one on the topic, UTC; null where there is none",
@@ -212,6 +218,7 @@ COLUMNS: dict[str, str] = {
     "last_channel": "Channel of the journey's newest touchpoint",
     "last_contact_at": "Start of the last of its contacts, UTC; null when there is none",
     "last_own_at": "When the customer last did something of their own will (a message, click, order, answer, ..., by no machine, or an attempt), UTC; null when never",
+    "last_refused_at": "When the last of them arrived in Kafka, UTC",
     "last_repair_at": "When the newest repair was opened, UTC; null where there was none",
     "last_scale": "Scale of last_score: nps, csat5, ces7, ...; null when there is no score, or none was named",
     "last_score": "The newest score that the customer gave, on last_scale; null when none",
@@ -260,6 +267,7 @@ COLUMNS: dict[str, str] = {
     "recovery_rate": "Recovery rate: recovered_customers over recovery_of; null where there are none",
     "ref": "The promise, case, order, form, survey, complaint or request that it belongs to",
     "referrals": "Number of referrals (referral.made)",
+    "refused": "Contacts refused because the channel was closed",
     "release": "The software release in use",
     "repairs": "Number of repairs opened",
     "replied": "Those of turns that a person replied to",
@@ -393,7 +401,6 @@ COLUMNS: dict[str, str] = {
     "patient": "Queued contacts that were not given up within 5 s: what abandonment_rate is a share of",
     "promises_due": "Promises that fell due",
     "rate_ratio": "frictions_per_1000_after over frictions_per_1000_before; null where either is missing or there was none before",
-    "refused": "Contacts refused because the channel was closed",
     "refused_per_100": "refused for each 100 contacts; null where there are none",
     "reopened_cases": "Resolved cases that came back (live frictions reopened_case)",
     "reopened_share": "reopened_cases over cases_resolved, whichever they were; null where none was resolved",
@@ -500,10 +507,21 @@ OWN: dict[str, dict[str, str]] = {
         "touchpoints": "Touchpoints that name it",
     },
     "volvere.data_quality": {
+        "source": "Who reported it; empty: refused records whose source cannot be read",
         "cancelled": "Cancelled touchpoints",
         "first_at": "First thing that it reported, UTC; null when all are cancelled",
         "last_at": "Last thing that it reported, UTC; null when all are cancelled",
+        "refused": "Records that came as touchpoints and were refused; volvere.refusals says why",
         "touchpoints": "Touchpoints, cancelled ones not counted",
+    },
+    "volvere.refusals": {
+        "refused": "How many records were refused",
+        "source": "The source that the records name; empty where that cannot be read",
+        "reason": REFUSED_FOR,
+    },
+    "volvere_store.refused": {
+        "source": "The source that the record names; empty where that cannot be read",
+        "reason": REFUSED_FOR,
     },
     "volvere.channels": {
         "abandoned": "Those of its contacts that the customer gave up before an answer",

@@ -16,7 +16,12 @@ from clickhouse_connect.driver.client import Client
 from schemas.topics import FRICTIONS, JOURNEYS, TOUCHPOINTS
 from sinks.clickhouse import command, query
 
-GOES_BY = {TOUCHPOINTS.name: "occurred_at", JOURNEYS.name: "appended_at", FRICTIONS.name: "appended_at"}
+GOES_BY = {
+    TOUCHPOINTS.name: "occurred_at",
+    JOURNEYS.name: "appended_at",
+    FRICTIONS.name: "appended_at",
+    "refused": "appended_at",
+}
 """Tables whose rows are not kept for ever if the settings say so, and the time that they go by."""
 
 _TTL = re.compile(r" TTL (.*?)(?= SETTINGS |$)")

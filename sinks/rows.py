@@ -16,10 +16,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schemas.decode import Headers, decode
+from schemas.decode import Headers, decode, source_of
 from schemas.errors import Unacceptable
 from schemas.times import parse_time
-from schemas.touchpoint import Normal, digest, row_version, subject_of
+from schemas.touchpoint import Normal, Touchpoint, digest, row_version, subject_of
 
 _json = msgspec.json.Encoder().encode
 _values = msgspec.structs.astuple
@@ -197,8 +197,24 @@ _FRICTION = (
 )  # fmt: skip
 _JOURNEY = (*_Journey.__struct_fields__, "_version", "_deleted", *_LINEAGE)
 
-COLUMNS = {"touchpoints": _TOUCHPOINT, "operations": _TOUCHPOINT, "frictions": _FRICTION, "journeys": _JOURNEY}
+COLUMNS = {
+    "touchpoints": _TOUCHPOINT,
+    "operations": _TOUCHPOINT,
+    "frictions": _FRICTION,
+    "journeys": _JOURNEY,
+    "refused": ("source", "reason", "field", *_LINEAGE),
+}
 """What the values of a row are, by table."""
+
+
+def refused(value: bytes | None, headers: Headers, error: Unacceptable, tail: Lineage) -> Row:
+    """The row of what came as a touchpoint and was refused. It holds nothing that it says but its source.
+
+    A field that we do not name, a sender has named, and it may be anything: it is one of `attributes`.
+    """
+    field = error.field.partition(".")[0]
+    named = not field or field in Touchpoint.model_fields or field == "data"
+    return (source_of(value, headers), error.reason, field if named else "attributes", *tail)
 
 
 def friction(value: bytes | None, tail: Lineage) -> Row:

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 STORED = (TOUCHPOINTS, OPERATIONS, JOURNEYS, FRICTIONS)
 """The topics that are stored; the table has the topic's name."""
 
+REFUSED = "refused"
+"""The table of what came as a touchpoint and is none."""
 BATCH_ROWS = 50_000
 BATCH_SECONDS = 1.0
 ANSWER_WITHIN = 15.0
@@ -157,6 +159,17 @@ def prepare(table: str, batches: Records) -> Prepared:
             else:
                 out.rows.append(row)
                 out.records.append(record)
+    return out
+
+
+def refusals(prepared: Prepared) -> Prepared:
+    """The rows by which analysts see what was refused among touchpoints."""
+    out = Prepared(REFUSED)
+    for r in prepared.refused:
+        topic, partition, offset = r.place
+        tail = rows.lineage(topic, partition)(offset, r.record.timestamp * 1000)
+        out.rows.append(rows.refused(r.record.value, r.record.headers, r.error, tail))
+        out.records.append(r.record)
     return out
 
 
@@ -376,7 +389,9 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         began = time.monotonic()
         try:
             for prepared in made:
-                await self._insert(prepared)
+                self.counts.rows[prepared.table] += await self._insert(prepared)
+                if prepared.table == TOUCHPOINTS.name:
+                    await self._insert(refusals(prepared))
                 await self._tell(prepared)
                 self._report(prepared)
         except Transient as e:
@@ -389,8 +404,8 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         self._told(Stored(self.counts.batches, rows, traces, began, time.monotonic()))
         return True
 
-    async def _insert(self, prepared: Prepared) -> None:
-        """Insert, for as long as it takes; a stop ends the waiting with Transient."""
+    async def _insert(self, prepared: Prepared) -> int:
+        """Insert, for as long as it takes, and say how many rows; a stop ends the waiting with Transient."""
 
         def again(error: Exception) -> bool:
             return isinstance(error, Transient) and not self._stop.is_set()
@@ -414,7 +429,7 @@ class Store(ConsumerRebalanceListener):  # type: ignore[misc]
         for at, message in bad:
             record = prepared.records[at]
             prepared.refused.append(Refused(record, Unacceptable(UNSTORABLE, message)))
-        self.counts.rows[prepared.table] += len(prepared.rows) - len(bad)
+        return len(prepared.rows) - len(bad)
 
     async def _tell(self, prepared: Prepared) -> None:
         """Publish what only the store refuses, for as long as it takes; a stop ends the waiting with Transient."""

@@ -23,7 +23,7 @@ from sinks.clickhouse import Inserter, connect, drop, migrate, query
 from tests.contract.chdb_http import ChdbHttp
 
 SERVER = os.environ.get("VOLVERE_CLICKHOUSE", "")
-TABLES = ("touchpoints", "operations", "journeys", "frictions", "generations", "contacts")
+TABLES = ("touchpoints", "operations", "journeys", "frictions", "refused", "generations", "contacts")
 ARRIVED = 4_000_000_000 * SECOND
 """A time of arrival after everything that a test's story tells."""
 

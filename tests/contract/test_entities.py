@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from schemas.errors import Unacceptable
 from schemas.kinds import KINDS
 from schemas.times import DAY, SECOND, format_time, parse_time
 from sinks import rows
@@ -293,9 +294,25 @@ def test_quality_of_sources(table: Table, seed: int) -> None:
     table.put("touchpoints", lines[1::2])
     known = {kind for kinds in KINDS.values() for kind in kinds}
     versions = {(t["source"], t["event_id"]): (t, d) for t, d in zip(said, delays, strict=True)}
+    errors = [
+        Unacceptable("invalid_field", "", "occurred_at"),
+        Unacceptable("not_json", ""),
+        Unacceptable("future", "", "due_at"),
+    ]
+    refused = [
+        (dice.choice(["web", "crm", "fax", ""]), dice.choice(errors), DAY * dice.randrange(90)) for _ in range(60)
+    ]
+    bad = [
+        rows.refused(
+            json.dumps({"source": source}).encode(), (), error, rows.lineage("touchpoints", 1)(number, BEGIN + when)
+        )
+        for number, (source, error, when) in enumerate(refused)
+    ]
+    table.put("refused", bad[::2])
+    table.put("refused", bad[1:])  # some of them told twice
     for again in (False, True):
         found = {row["source"]: row for row in ask(table.client, "SELECT * FROM volvere.data_quality")}
-        assert found.keys() == {"pbx", "web", "crm", "withdrawn"}
+        assert found.keys() == {"pbx", "web", "crm", "withdrawn", "fax", ""}
         for source, row in found.items():
             mine = [(t, d) for (s, _), (t, d) in versions.items() if s == source]
             told = [t for t, _ in mine if not t.get("cancelled")]
@@ -304,6 +321,7 @@ def test_quality_of_sources(table: Table, seed: int) -> None:
             wanted: Row = {
                 "touchpoints": len(told),
                 "cancelled": len(mine) - len(told),
+                "refused": sum(by == source for by, *_ in refused),
                 "unknown_kinds": sum(t["kind"] not in known for t in told),
                 "without_customer": sum(t["customer_id"] is None for t in told),
                 "without_topic": sum(t.get("topic") is None for t in told),
@@ -316,7 +334,21 @@ def test_quality_of_sources(table: Table, seed: int) -> None:
             }
             assert row.keys() - {"source"} == wanted.keys()
             assert unlike(row, wanted) == {}, source
+        refusals = {
+            (r["source"], r["reason"], r["field"]): r for r in ask(table.client, "SELECT * FROM volvere.refusals")
+        }
+        assert refusals.keys() == {(source, e.reason, e.field) for source, e, _ in refused}
+        for (source, reason, field), row in refusals.items():
+            times = [BEGIN + when for by, e, when in refused if (by, e.reason, e.field) == (source, reason, field)]
+            wanted = {
+                "refused": len(times),
+                "first_refused_at": at(format_time(min(times))),
+                "last_refused_at": at(format_time(max(times))),
+            }
+            assert unlike(row, wanted) == {}
         if not again:
             assert sum(row["unknown_kinds"] for row in found.values()) > 0
+            table.put("refused", bad[::-1])
+            table.client.command("OPTIMIZE TABLE volvere_store.refused FINAL")
             table.put("touchpoints", lines[::-1])
             table.client.command("OPTIMIZE TABLE volvere_store.touchpoints FINAL")

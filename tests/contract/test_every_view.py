@@ -5,6 +5,7 @@ the same to the byte before and after merging, after a replay of everything, and
 from __future__ import annotations
 
 import ast
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,6 +17,7 @@ from uuid import UUID
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from schemas.errors import Unacceptable
 from schemas.times import DAY, format_time
 from sinks import dictionary, rows
 from sinks.clickhouse import parameters_of, query
@@ -43,6 +45,7 @@ RECOMPUTED = {
     "agents": "test_entities.test_entities_of_a_company",
     "releases": "test_entities.test_entities_of_a_company",
     "data_quality": "test_entities.test_quality_of_sources",
+    "refusals": "test_entities.test_quality_of_sources",
     "surveys": "test_measures.test_surveys",
     "recoveries": "test_measures.test_recoveries",
     "feedback": "test_measures.test_feedback",
@@ -153,6 +156,10 @@ def told() -> dict[str, list[rows.Row]]:
     for name, some in more.items():
         out[name] += [tuple(one[column] for column in rows.COLUMNS[name]) for one in some]
     out["operations"] = [touchpoint_row(**o) for o in operations()]
+    for number, source in enumerate(("pbx", "fax", "", "pbx")):
+        error = Unacceptable("invalid_field", "expected text", "kind")
+        tail = rows.lineage("touchpoints", 0)(number, COMPANY.start)
+        out["refused"].append(rows.refused(json.dumps({"source": source}).encode(), (), error, tail))
     return out
 
 

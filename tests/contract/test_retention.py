@@ -39,7 +39,7 @@ def test_rows_are_kept_as_long_as_is_said(kept: Table) -> None:
     assert apply(kept.client, Retention(400)) == [f"volvere_store.{name}: kept for 400 days" for name in GOES_BY]
     assert apply(kept.client, Retention(400)) == []
     assert {name: kept_days(kept.client, name) for name in (*GOES_BY, "operations")} == {
-        "touchpoints": 400, "journeys": 400, "frictions": 400, "operations": None,
+        "touchpoints": 400, "journeys": 400, "frictions": 400, "refused": 400, "operations": None,
     }  # fmt: skip
     assert apply(kept.client, Retention(500))[0] == "volvere_store.touchpoints: kept for 500 days"
     old = {"occurred_at": "1999-03-01T09:00:00Z"}

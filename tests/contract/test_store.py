@@ -144,6 +144,8 @@ def test_everything_is_stored_and_acknowledged(
     assert query(clickhouse, "SELECT count() FROM volvere_store.operations")[1] == [(3,)]
     assert query(clickhouse, "SELECT summary FROM volvere.frictions")[1] == [("Called again about billing",)]
     assert query(clickhouse, "SELECT journey_id FROM volvere.journeys")[1] == [("j1",)]
+    named = "SELECT source, reason, field, refused FROM volvere.refusals ORDER BY reason"
+    assert query(clickhouse, named)[1] == [("pbx", "invalid_field", "kind", 1), ("", "not_json", "", 1)]
     assert dict(store.counts.refused) == {
         ("touchpoints", "not_json"): 1,
         ("touchpoints", "invalid_field"): 1,

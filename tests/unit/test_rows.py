@@ -181,6 +181,47 @@ def test_bad_friction_names_its_field(value: bytes | None, reason: str, said: st
     assert said in str(caught.value)
 
 
+CLOUD = {"specversion": "1.0", "source": "crm", "id": "e1", "type": "t"}
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "source"),
+    [
+        (b'{"source":"pbx","kind":7,"customer_id":"ana"}', [], "pbx"),
+        (json.dumps(CLOUD | {"data": {"kind": 7}}).encode(), [], "crm"),
+        (json.dumps(CLOUD | {"data": {"source": "pbx"}}).encode(), [], "pbx"),
+        (json.dumps(CLOUD | {"data": "ana"}).encode(), [], ""),
+        (b'{"kind":7}', [("ce_specversion", b"1.0"), ("ce_source", b"web"), ("ce_id", None)], "web"),
+        (json.dumps({"source": "\ud800"}).encode(), [], "?"),
+        (json.dumps({"source": "x" * 129}).encode(), [], ""),
+        (b'{"source":["pbx"]}', [], ""),
+        (b'["pbx"]', [], ""),
+        (b'{"source":"pbx"', [], ""),
+        (b"\xff\xfe\x00", [], ""),
+        (b"[" * 100_000, [], ""),
+        (None, [], ""),
+    ],
+)
+def test_whose_record_was_refused(value: bytes | None, headers: list[tuple[str, bytes | None]], source: str) -> None:
+    """The source that a refused record names, as far as it can be read."""
+    row = rows.refused(value, headers, Unacceptable("invalid_field", "expected text; got 7", "kind"), TAIL)
+    assert row == (source, "invalid_field", "kind", *TAIL)
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [("kind", "kind"), ("", ""), ("data", "data"), ("attributes.ana@example.org", "attributes"), ("ana", "attributes")],
+)
+def test_of_a_refused_record_no_word_is_kept(field: str, kept: str) -> None:
+    """A name that the sender made up may be somebody's; fields are named by our names alone."""
+    assert rows.refused(b"{}", [], Unacceptable("invalid_field", "ana", field), TAIL) == (
+        "",
+        "invalid_field",
+        kept,
+        *TAIL,
+    )
+
+
 def test_fields_of_a_later_release_are_passed_over() -> None:
     """Workers are upgraded one after the other: an unknown field must not stop the older store."""
     rows.friction(encoded(FRICTION, data__mood="grim", news=1), TAIL)
