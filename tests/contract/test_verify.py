@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from clickhouse_connect.driver.client import Client
 from kafka import TopicPartition
 
@@ -64,6 +65,7 @@ def bench(request: pytest.FixtureRequest, topic_prefix: str, embedded: Client) -
     for name in TABLES:
         embedded.command(f"TRUNCATE TABLE volvere_store.{name}")
     apply(embedded, Retention(keep_days=10_000))
+    stamina.set_testing(False)  # a new Kafka has no coordinator for its first seconds
     yield Bench(broker.bootstrap, topic_prefix, embedded, trusted=request.param == "apache")
     apply(embedded, Retention())
 
