@@ -83,9 +83,13 @@ def _parse(text: object) -> int:
 def format_time(micros: int) -> str:
     """Microseconds to RFC 3339 in UTC; always six digits, so that text sorts as time does."""
     days, rest = divmod(micros, DAY)
+    minutes, rest = divmod(rest, MINUTE)
     seconds, fraction = divmod(rest, SECOND)
-    minutes, s = divmod(seconds, 60)
-    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{s:02d}.{fraction:06d}Z"
+    return f"{_date(days)}{_MINUTES[minutes]}{_SECONDS[seconds]}{fraction:06d}Z"
+
+
+_MINUTES = [f"T{hour:02d}:{minute:02d}:" for hour in range(24) for minute in range(60)]
+_SECONDS = [f"{second:02d}." for second in range(60)]
 
 
 @lru_cache(maxsize=4096)

@@ -12,11 +12,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from math import exp
 from typing import TYPE_CHECKING, Any
-from uuid import uuid5
 
 import msgspec
 
-from schemas.friction import MAX_EVIDENCE, SEVERITY_NUMBER, anchored_id
+from schemas.friction import MAX_EVIDENCE, SEVERITY_NUMBER, anchored_text, uuid5_text
 from schemas.times import format_duration, format_time
 from streams.facts import Context, Facts, Journey, Published
 
@@ -45,9 +44,9 @@ def friction_event(
 ) -> bytes:
     """One CloudEvent. `f` is None when the friction is not derived any more."""
     context = p.context
-    friction_id = anchored_id(p.kind, subject, p.anchor)
+    friction_id = anchored_text(p.kind, subject, p.anchor)
     data: dict[str, Any] = {
-        "friction_id": str(friction_id),
+        "friction_id": friction_id,
         "kind": p.kind,
         "state": p.state,
         "reason": p.reason,
@@ -90,7 +89,7 @@ def friction_event(
     return _json(
         {
             "specversion": "1.0",
-            "id": str(uuid5(friction_id, f"{p.revision}/{content}")),
+            "id": uuid5_text(bytes.fromhex(friction_id.replace("-", "")), f"{p.revision}/{content}"),
             "source": SOURCE,
             "type": f"volvere.friction.{what}",
             "subject": subject,

@@ -34,7 +34,9 @@ MAX_ENTRIES = 512
 MAX_PACKED = 256 * 1024
 MAX_PATH = 20
 MANY = 64
-"""From so many entries of a family on they are kept packed as well."""
+"""From so many on, of a family's entries or of what was published, the packed form counts them in four bytes."""
+FEW = 16
+"""With fewer entries of a family it costs more to find them packed than to pack them."""
 NEVER = 2**62
 """A time that does not come."""
 
@@ -148,6 +150,7 @@ class Packed(msgspec.Struct, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Packed).decode
+_HEAD, _FIELDS = bytes([CODEC]), bytes([0x90 + len(Packed.__struct_fields__)])
 
 
 class Facts:
@@ -161,6 +164,7 @@ class Facts:
     changed: family -> the earliest time at which it has changed since (contacts count from their start);
     unsaid: something was derived that has not been compared with what was published;
     fold: the journeys as they were folded last, and appended: what came behind them since.
+    _packed: what was packed last, which the state holds anyway, and _bodies: family -> how many of its entries lie where in it.
     """
 
     __slots__ = (
@@ -169,6 +173,7 @@ class Facts:
         "_groups",
         "_kinds",
         "_met",
+        "_packed",
         "_said",
         "_sorted",
         "_span",
@@ -217,7 +222,8 @@ class Facts:
         self._span = 0
         self._kinds: dict[str, list[Entry]] = {}
         self._met: set[str] = set()
-        self._bodies: dict[str, tuple[int, bytes]] = {}
+        self._packed = b""
+        self._bodies: dict[str, tuple[int, int, int]] = {}
         self._said: dict[str, tuple[Published, bytes]] = {}
 
     def merge(self, entry: Entry) -> bool:
@@ -244,6 +250,7 @@ class Facts:
         if replaced is not None:
             entry.journey = replaced.journey
         self._met.clear()
+        self._bodies.clear()
         self._behind(entry, replaced)
         self._index(family, entry, plain=replaced is None)
         if self._groups is not None:
@@ -447,14 +454,19 @@ class Facts:
         """The numbers of journeys in the entries may have changed."""
         self._bodies.clear()
 
-    def _body(self, family: str, entries: list[Entry]) -> list[Entry] | msgspec.Raw:
-        """Entries, packed already where they are many: what is packed stays so until its journey's number may change."""
-        if len(entries) < MANY:
-            return entries
-        count, body = self._bodies.get(family, (0, b""))
-        body += b"".join(map(_encode, entries[count:]))
-        self._bodies[family] = len(entries), body
-        return msgspec.Raw(b"\xdd" + len(entries).to_bytes(4, "big") + body)
+    def _body(self, family: str, entries: list[Entry], start: int) -> bytes:
+        """Entries, packed. start: where they will lie in all.
+
+        Where they are many, what was packed last is copied: it stays so until its journey's number may change.
+        """
+        size = len(entries)
+        if size < FEW:
+            return _encode(entries)
+        count, begin, end = self._bodies.get(family, (0, 0, 0))
+        head = b"\xdc" + size.to_bytes(2, "big") if size < MANY else b"\xdd" + size.to_bytes(4, "big")
+        body = b"".join([head, self._packed[begin:end], *map(_encode, entries[count:])])
+        self._bodies[family] = size, start + len(head), start + len(body)
+        return body
 
     def _told(self) -> list[Published] | msgspec.Raw:
         """What was published, packed already where it is much: what is said stays as it is until it is said anew."""
@@ -470,22 +482,19 @@ class Facts:
 
     def pack(self, due: int) -> bytes:
         """The packed form; `due` is the time of the next look, NEVER for none."""
-        body = _encode(
-            Packed(
-                self.customer_id,
-                self.newest,
-                self.sealed_to,
-                self.capped,
-                self.numbers,
-                self.current,
-                {family: self._body(family, entries) for family, entries in self.entries.items()},  # type: ignore[misc]
-                self.floors,
-                self._told(),  # type: ignore[arg-type]
-                list(self.sealed.values()),
-                self.marks,
-            )
-        )
-        return b"%c%b%b" % (CODEC, due.to_bytes(8, "big"), body)
+        begun = _encode((self.customer_id, self.newest, self.sealed_to, self.capped, self.numbers, self.current))
+        ended = _encode((self.floors, self._told(), list(self.sealed.values()), self.marks))
+        parts = [_HEAD, due.to_bytes(8, "big"), _FIELDS, begun[1:], _encode(dict.fromkeys(self.entries))[:1]]
+        at = sum(map(len, parts))
+        for family, entries in self.entries.items():
+            name = _encode(family)
+            body = self._body(family, entries, at + len(name))
+            parts += (name, body)
+            at += len(name) + len(body)
+        packed = b"".join([*parts, ended[1:]])
+        if packed != self._packed:
+            self._packed = packed
+        return self._packed
 
 
 _at = attrgetter("at")
@@ -528,6 +537,7 @@ def unpack(subject: str, packed: bytes) -> Facts:
     facts.published = {f"{x.kind}/{x.anchor}": x for x in p.published}
     facts.sealed = {j.number: j for j in p.sealed}
     facts.marks = p.marks
+    facts._packed = packed
     return facts
 
 

@@ -34,9 +34,12 @@ OWN_WILL = ABOUT | {"page.viewed", "purchase.made", "subscription.renewed", "ord
 
 
 class Fold:
-    """The journeys of a subject by number, the number of the one under way, and the explicit ones by their id."""
+    """The journeys of a subject by number, the number of the one under way, and the explicit ones by their id.
 
-    __slots__ = ("current", "explicit", "journeys", "last", "numbers", "subject")
+    untold: those that have changed since what is known of them was compared with what was told, by the tracker `untold_of`.
+    """
+
+    __slots__ = ("current", "explicit", "journeys", "last", "numbers", "subject", "untold", "untold_of")
 
     def __init__(self, facts: Facts) -> None:
         self.subject = facts.subject
@@ -44,6 +47,8 @@ class Fold:
         self.numbers, self.current = facts.numbers, facts.current
         self.explicit = {j.explicit: j.number for j in self.journeys.values() if j.explicit is not None}
         self.last: Entry | None = None
+        self.untold: frozenset[int] = frozenset()
+        self.untold_of: object = None
 
     def of(self, entry: Entry) -> Journey | None:
         """The journey that an entry is in; None where its journey is forgotten or the entry cancelled."""
@@ -55,6 +60,7 @@ class Fold:
         begins: whether a contact begins with an entry. The number of an entry that is
         not sealed holds until the next fold, which counts in the same order.
         """
+        touched: set[int] = set()
         for e in entries:
             self.last = e
             if e.cancelled:
@@ -70,6 +76,7 @@ class Fold:
                 journey = self._begin(e, implicit_id(self.subject, e), None)
             self.current = journey.number
             e.journey = journey.number
+            touched.add(journey.number)
             journey.end = e.at
             if e.channel != journey.last_channel:
                 journey.last_channel = e.channel
@@ -86,6 +93,7 @@ class Fold:
             journey.touchpoints += 1
             journey.contacts += begins(e)
             journey.replay = e.replay
+        self.untold = self.untold.union(touched)
 
     def _explicit(self, e: Entry, under_way: Journey | None) -> Journey:
         assert e.journey_id is not None

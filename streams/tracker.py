@@ -113,20 +113,18 @@ class Found:
         self.opened[cut:] = [f.opened_at for f in fresh]
         self.settled[cut:] = [NEVER if f.resolved_at is None else max(f.resolved_at, f.opened_at + tail) for f in fresh]
 
-    def by_journey(self, fold: Fold) -> Iterator[tuple[int, Tally]]:
-        """What the live frictions amount to, by the number of the journey; those that stay as they are are counted once."""
+    def by_journey(self, fold: Fold) -> tuple[dict[int, Tally], dict[int, Tally]]:
+        """What the live frictions amount to, by the number of the journey: those that stay as they are, counted once, and the rest."""
         if self.fold is not fold:
             self.tallies, self.counted, self.fold = {}, 0, fold
         frictions = self.frictions
         while self.counted < self.stable:
             _tally(self.tallies, frictions[self.counted])
             self.counted += 1
-        yield from self.tallies.items()
-        if self.counted < len(frictions):
-            rest: dict[int, Tally] = {}
-            for f in frictions[self.counted :]:
-                _tally(rest, f)
-            yield from rest.items()
+        rest: dict[int, Tally] = {}
+        for i in range(self.counted, len(frictions)):
+            _tally(rest, frictions[i])
+        return self.tallies, rest
 
 
 @dataclass
@@ -514,33 +512,34 @@ class Tracker:
         recorded_at: int,
         look: Look,
     ) -> None:
-        journeys = dict(fold.journeys)
-        for found in derived.found.values():
-            for number, tally in found.by_journey(fold) if found.frictions else ():
-                if (journey := journeys.get(number)) is not None:
-                    if journey is fold.journeys[number]:
-                        journey = journeys[number] = copy(journey)
-                    _add(journey, tally)
-        came_back = {j.number for j in journeys.values() if j.came_back}
-        if len(journeys) > 1 and (troubled := [j for j in journeys.values() if j.trouble]):
-            came_back |= {j.number for j in journeys.values() if any(_came_back(j, before) for before in troubled)}
-        marks = facts.marks
-        current = set()
-        for journey in journeys.values():
-            if journey.explicit is not None and fold.explicit[journey.explicit] != journey.number:
+        journeys, marks = fold.journeys, facts.marks
+        current = {j.id for j in journeys.values()}
+        shared = len(current) < len(journeys)  # an id that two journeys have had is told of each of them
+        untold = self._untold(derived, fold, whole=shared)
+        tallies = [t for found in derived.found.values() if found.frictions for t in found.by_journey(fold)]
+        troubled: list[Journey] | None = None
+        waiting = []
+        for number in sorted(untold):
+            journey = journeys[number]
+            if journey.explicit is not None and fold.explicit[journey.explicit] != number:
                 continue  # its id begins anew with a later one
-            current.add(journey.id)
+            came_back = journey.came_back
+            if journey.own_at and not came_back and len(journeys) > 1:
+                if troubled is None:
+                    troubled = _troubled(journeys, tallies)
+                came_back = any(_came_back(journey, before) for before in troubled)
+            journey = _summed(journey, tallies)
             mark = marks.get(journey.id)
-            content = blake2b(_digest(_content(journey, journey.number in came_back)), digest_size=8).digest()
+            content = blake2b(_digest(_content(journey, came_back)), digest_size=8).digest()
             if mark is not None and not mark.merged and mark.digest == content:
                 continue
             if mark is not None and not settle and not clock.passed(mark.at + self.rules.time.journey_every):
+                waiting.append(number)
                 continue
             revision = mark.revision + 1 if mark else journey.start // SECOND
             marks[journey.id] = Mark(revision, clock.now, content, journey.start, journey.end, journey.first_channel)
-            look.journeys.append(
-                (journey.id, journey_snapshot(facts, journey, self.generation, revision, journey.number in came_back))
-            )
+            look.journeys.append((journey.id, journey_snapshot(facts, journey, self.generation, revision, came_back)))
+        fold.untold = frozenset(waiting)
         if len(marks) > len(current):
             for name in sorted(marks.keys() - current):
                 mark = marks[name]
@@ -553,6 +552,18 @@ class Tracker:
                 value = journey_snapshot(facts, gone, self.generation, mark.revision, False, "merged", into)
                 look.journeys.append((name, value))
                 self._say(facts, list(_moved(facts, derived, name, into)), recorded_at, look)
+
+    def _untold(self, derived: Derived, fold: Fold, whole: bool) -> set[int]:
+        """The journeys of which something else may have to be told than was."""
+        untold = set(fold.untold)
+        if whole or derived.whole or fold.untold_of is not self:
+            fold.untold_of = self
+            return set(fold.journeys)
+        moved = {f.place.journey for _, f in (*derived.fresh, *derived.gone)}
+        if moved:  # what a later journey comes back from may be another
+            first = min([fold.journeys[n].start for n in moved if n in fold.journeys], default=NEVER)
+            untold |= {n for n, j in fold.journeys.items() if n in moved or j.start > first}
+        return untold
 
     # -- forget
 
@@ -580,6 +591,7 @@ class Tracker:
         for journey in sorted(facts.sealed.values(), key=lambda j: j.end)[:-keep]:
             if journey.number != facts.current:
                 del facts.sealed[journey.number]
+                facts.fold = None
                 if all(j.id != journey.id for j in facts.sealed.values()):
                     facts.marks.pop(journey.id, None)
 
@@ -709,6 +721,22 @@ def _add(journey: Journey, tally: Tally) -> None:
     journey.first_trouble = min(journey.first_trouble or NEVER, tally.first)
     if tally.last >= journey.trouble:
         journey.trouble, journey.trouble_topic = tally.last, tally.topic
+
+
+def _summed(journey: Journey, tallies: list[dict[int, Tally]]) -> Journey:
+    """The journey with its frictions."""
+    found = [t[journey.number] for t in tallies if journey.number in t]
+    if found:
+        journey = copy(journey)
+        for tally in found:
+            _add(journey, tally)
+    return journey
+
+
+def _troubled(journeys: Mapping[int, Journey], tallies: list[dict[int, Tally]]) -> list[Journey]:
+    """Those with frictions."""
+    numbers = {number for t in tallies for number in t}
+    return [_summed(j, tallies) for n, j in journeys.items() if n in numbers or j.trouble]
 
 
 def _moved(facts: Facts, derived: Derived, journey_id: str, into: str | None) -> Iterator[Saying]:

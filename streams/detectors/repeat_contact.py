@@ -26,10 +26,13 @@ def repeat_contact(view: View, table: RepeatContact, clock: Clock) -> Iterator[F
     """
     if not view.known:
         return
-    for topic, attempts in view.by_topic.items():
-        first = bisect_left(attempts, view.since, key=_start)
-        starts = [c.start.at for c in attempts] if first < len(attempts) else []
-        for i in range(first, len(attempts)):
+    for topic, known in view.by_topic.items():
+        first = bisect_left(known, view.since, key=_start)
+        if first == len(known):
+            continue
+        attempts = known[bisect_left(known, known[first].start.at - view.reach, 0, first, key=_start) :]
+        starts = [c.start.at for c in attempts]
+        for i in range(bisect_left(starts, view.since), len(attempts)):
             attempt, start = attempts[i], starts[i]
             rule = table.at(attempt)
             window = rule.window

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
 import pytest
 
-from schemas.friction import MAX_EVIDENCE, friction_id
+from schemas.friction import MAX_EVIDENCE, friction_id, uuid5_text
 from tests.stories import Desk, offset, play
 
 TWICE = """
@@ -44,6 +44,13 @@ def test_the_data_says_where() -> None:
 def test_the_time_of_an_end_is_when_it_ended() -> None:
     """`time` is when it happened, for an end as for a beginning."""
     assert offset(event(until="9d")["time"]) == "8d"
+
+
+@pytest.mark.parametrize("name", ["", "long_wait/contact/c1", "ä\n", "x" * 500])
+def test_ids_are_uuids_of_version_5(name: str) -> None:
+    """They are written without `uuid`, and are what it would write."""
+    for space in (NAMESPACE_URL, NAMESPACE_OID, uuid5(NAMESPACE_URL, name)):
+        assert uuid5_text(space.bytes, name) == str(uuid5(space, name))
 
 
 def test_friction_ids_come_from_kind_and_anchor() -> None:

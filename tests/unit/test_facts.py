@@ -93,6 +93,23 @@ def test_packed_facts_go_on_where_they_were() -> None:
     assert due_of(Facts("maria", None).pack(NEVER)) == NEVER
 
 
+def test_what_is_packed_already_is_copied_and_the_same() -> None:
+    """What was packed in earlier looks says the same as what is packed anew: also behind late touchpoints and newer versions."""
+    desk = Desk()
+    for i in range(80):
+        desk.tell(f"{10 * i}m contact.started voice billing contact=c{i}\n{10 * i + 1}m page.viewed web id=p{i}")
+        if i % 7 == 6:
+            desk.tell(f"{10 * i - 25}m page.viewed web id=late{i}\n{10 * i - 9}m page.viewed web id=p{i - 1} version=1")
+        if i % 11 == 10:
+            desk.tell(f"{10 * i + 2}m page.viewed web id=gone{i} cancelled=yes")
+        desk.look(f"{10 * i + 3}m")
+        assert desk.packed is not None and desk.facts is not None
+        again = unpack("maria", desk.packed)
+        assert (again.entries, again.published) == (desk.facts.entries, desk.facts.published)
+        assert unpack("maria", again.pack(NEVER)).entries == again.entries
+    assert desk.facts is not None and desk.facts.size > 150
+
+
 def test_a_newer_codec_stops_the_worker() -> None:
     """State of a newer release is not misread: the message names both sides."""
     with pytest.raises(Impossible, match=r"codec 9; this release reads \[1\]"):
