@@ -42,6 +42,10 @@ BUFFERED = 16
 """Batches that wait to be merged, of all partitions; reading pauses when they are more, so that a worker that is behind stays as small."""
 
 
+FAR = 16
+"""Times `flush_records` that may come together in a worker that has more than that still to read: what a flush costs goes with the subjects that it looks at."""
+
+
 def _wall() -> int:
     return time.time_ns() // 1000
 
@@ -84,6 +88,7 @@ class TrackConfig:
     flush_bytes: int = 8 * 1024 * 1024
     flush_after: float = 0.05
     flush_behind: float = 1.0
+    flush_far: float = 20.0
     idle_end: float = 0.2
     tick: float = 0.2
     input_silent_after: float = 900.0
@@ -138,7 +143,7 @@ class TrackHost:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting_since: dict[int, float] = {}
         self.last_records: dict[int, float] = {}
-        self._at_end: dict[int, bool] = {}
+        self._left: dict[int, int] = {}  # offsets that follow on what is merged
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
         self._shared: AIOKafkaProducer | None = None
@@ -181,9 +186,13 @@ class TrackHost:
         self.arrivals.assigned(kept)
 
     async def settle(self) -> None:
-        """Flush what is merged, once a claim that is under way has ended."""
+        """Flush what is merged, once a claim that is under way has ended; the group waits for it.
+
+        What far behind came together is too much for that: who stays the owner keeps it, another reads it again.
+        """
         await self.arrivals.settle()
-        await asyncio.gather(*(self.flush(p) for p in list(self.partitions.values())))
+        few = [p for p in self.partitions.values() if p.pending <= self.config.flush_records]
+        await asyncio.gather(*(self.flush(p) for p in few))
 
     # -- ownership
 
@@ -236,7 +245,7 @@ class TrackHost:
         partition.dead = True
         if (timer := self._timers.pop(number, None)) is not None:
             timer.cancel()
-        for known in (self._waiting_since, self.last_records, self._at_end):
+        for known in (self._waiting_since, self.last_records, self._left):
             known.pop(number, None)
         self._spawn(close(partition.publisher))
         if not self._ended:
@@ -366,12 +375,22 @@ class TrackHost:
             except Exception as e:  # noqa: BLE001 - whatever it is, nothing may be written after it
                 self.fatal(e, partition)
             self.last_records[partition.number] = time.monotonic()
-            self._at_end[partition.number] = batch.at_end
-            if partition.pending >= self.config.flush_records or partition.pending_bytes >= self.config.flush_bytes:
+            self._left[partition.number] = batch.left
+            if self._enough(partition):
                 await self.flush(partition)
             else:
                 self._arm(partition)
             await self._notify()
+
+    def _enough(self, partition: Partition) -> bool:
+        """Whether so much is merged that it is flushed: the more is still to be read, the more comes together, but no more subjects."""
+        records = self.config.flush_records
+        times = max(1, min(self._left[partition.number] // records, FAR // len(self.partitions)))
+        return (
+            len(partition.dirty) >= records
+            or partition.pending >= times * records
+            or partition.pending_bytes >= times * self.config.flush_bytes
+        )
 
     def _arm(self, partition: Partition) -> None:
         """Flush soon after the first change; while behind, wait for a larger flush."""
@@ -385,11 +404,13 @@ class TrackHost:
         if partition.dead or not (partition.pending or partition.overdue):
             return
         number, now = partition.number, time.monotonic()
-        if self.config.trusted:
-            behind = not self._at_end.get(number, True)
+        left, records = self._left.get(number, 0), self.config.flush_records
+        if self.config.trusted:  # a little always follows where touchpoints come all the time
+            behind = left >= records // 10
         else:
             behind = now - self.last_records.get(number, 0.0) < self.config.flush_after
-        if behind and now - self._waiting_since.get(number, now) < self.config.flush_behind:
+        wait = self.config.flush_far if left >= records else self.config.flush_behind
+        if behind and now - self._waiting_since.get(number, now) < wait:
             self._arm(partition)
         else:
             self._spawn(self.flush(partition))

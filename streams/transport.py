@@ -48,12 +48,12 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition from one fetch. `position` is where reading goes on after them."""
+    """Records of one partition from one fetch. `position` is where reading goes on after them; `left`: how many offsets follow, 1 where that is not known."""
 
     epoch: int
     records: list[Any]
     position: int
-    at_end: bool
+    left: int
 
 
 class Host(Protocol):
@@ -158,13 +158,14 @@ class BatchConsumer(Consumer):
             for i in range(0, len(records), MAX_BATCH):
                 part = records[i : i + MAX_BATCH]
                 last = part[-1]
-                position, at_end = last.offset + 1, False
+                position = last.offset + 1
                 if i + MAX_BATCH >= len(records) and end is not None:
-                    position, at_end = max(end.position, position), end.position >= end.highwater
+                    position = max(end.position, position)
+                left = max(0, end.highwater - position) if end is not None else 1
                 if epoch != self.epoch:
                     return
                 self.handed[tp] = position
-                yield tp, self._message(tp, last, Batch(epoch, part, position, at_end), generation)
+                yield tp, self._message(tp, last, Batch(epoch, part, position, left), generation)
         if epoch == self.epoch:
             self.ends = fetched.ends
 

@@ -147,7 +147,7 @@ async def _rate(rules: Rules, customers: int, entries: int) -> float:
     began = time.process_time()
     for n in range(0, len(records), MAX_BATCH):
         part = records[n : n + MAX_BATCH]
-        partition.take(Batch(0, part, n + len(part), at_end=False))
+        partition.take(Batch(0, part, n + len(part), left=1))
     await partition.flush()
     took = time.process_time() - began
     if partition.tally.merged != len(records):
