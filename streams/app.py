@@ -43,7 +43,7 @@ BUFFERED = 16
 
 
 FAR = 16
-"""Times `flush_records` that may come together in a worker that has more than that still to read: what a flush costs goes with the subjects that it looks at."""
+"""Times `flush_records` and `flush_bytes` that may come together in a worker, of all its partitions, where much is still to be read."""
 
 
 def _wall() -> int:
@@ -70,7 +70,8 @@ class TrackConfig:
 
     trusted: the broker's high watermarks and transactions can be relied on (Apache Kafka).
     generation: of a state that does not exist yet. input_silent_after: when no partition gets a record for so long, no
-    time passes any more. fuse: stop when nearly nothing can be read. client: what every client of Kafka needs to be let
+    time passes any more. flush_after: how long the first change waits; flush_behind: where a tenth of flush_records follows on it,
+    flush_far: where as many do, or more. fuse: stop when nearly nothing can be read. client: what every client of Kafka needs to be let
     in, as aiokafka names it. flushed, claimed: told of each, for metrics; spans: begins those of a flush, for traces. at, fatal, now: what tests and the wiring
     may replace.
     """
@@ -376,21 +377,11 @@ class TrackHost:
                 self.fatal(e, partition)
             self.last_records[partition.number] = time.monotonic()
             self._left[partition.number] = batch.left
-            if self._enough(partition):
+            if enough(self.config, partition, batch.left, len(self.partitions)):
                 await self.flush(partition)
             else:
                 self._arm(partition)
             await self._notify()
-
-    def _enough(self, partition: Partition) -> bool:
-        """Whether so much is merged that it is flushed: the more is still to be read, the more comes together, but no more subjects."""
-        records = self.config.flush_records
-        times = max(1, min(self._left[partition.number] // records, FAR // len(self.partitions)))
-        return (
-            len(partition.dirty) >= records
-            or partition.pending >= times * records
-            or partition.pending_bytes >= times * self.config.flush_bytes
-        )
 
     def _arm(self, partition: Partition) -> None:
         """Flush soon after the first change; while behind, wait for a larger flush."""
@@ -525,6 +516,20 @@ class TrackHost:
             for partition in held:
                 partition.watermark = max(partition.watermark, mark)
                 await self.flush(partition, settle=True)
+
+
+def enough(config: TrackConfig, partition: Partition, left: int, held: int) -> bool:
+    """Whether so much is merged that it is flushed now.
+
+    left: offsets that follow. held: partitions of this worker. The more is still to be read the more comes together, but no more
+    subjects: what a flush costs goes with them.
+    """
+    times = max(1, min(left // config.flush_records, FAR // held))
+    return (
+        len(partition.dirty) >= config.flush_records
+        or partition.pending >= times * config.flush_records
+        or partition.pending_bytes >= times * config.flush_bytes
+    )
 
 
 def _credentials(client: dict[str, Any]) -> faust.SSLCredentials | faust.SASLCredentials | None:

@@ -166,7 +166,11 @@ class Settings(BaseSettings):
     transaction_timeout_ms: int = Field(
         15_000, ge=1000, le=900_000, description="longer than any flush may take, milliseconds"
     )
-    flush_records: int = Field(20_000, ge=1, description="a flush at so many records while behind")
+    flush_records: int = Field(
+        20_000,
+        ge=1,
+        description="a flush at so many records while behind; far behind at so many customers, and up to 16 times the records",
+    )
     flush_bytes: int = Field(8 * 1024 * 1024, ge=65_536, description="or at so many bytes")
     flush_after_ms: int = Field(
         50, ge=1, le=60_000, description="or so long after the first change at the end of the log, milliseconds"
