@@ -482,8 +482,11 @@ class Facts:
 
     def pack(self, due: int) -> bytes:
         """The packed form; `due` is the time of the next look, NEVER for none."""
-        begun = _encode((self.customer_id, self.newest, self.sealed_to, self.capped, self.numbers, self.current))
-        ended = _encode((self.floors, self._told(), list(self.sealed.values()), self.marks))
+        begins = (self.customer_id, self.newest, self.sealed_to, self.capped, self.numbers, self.current)
+        ends = (self.floors, self._told(), list(self.sealed.values()), self.marks)
+        if self.size < FEW:
+            return b"%b%b%b" % (_HEAD, due.to_bytes(8, "big"), _encode((*begins, self.entries, *ends)))
+        begun, ended = _encode(begins), _encode(ends)
         parts = [_HEAD, due.to_bytes(8, "big"), _FIELDS, begun[1:], _encode(dict.fromkeys(self.entries))[:1]]
         at = sum(map(len, parts))
         for family, entries in self.entries.items():

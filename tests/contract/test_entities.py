@@ -339,11 +339,13 @@ def test_quality_of_sources(table: Table, seed: int) -> None:
         }
         assert refusals.keys() == {(source, e.reason, e.field) for source, e, _ in refused}
         for (source, reason, field), row in refusals.items():
-            times = [BEGIN + when for by, e, when in refused if (by, e.reason, e.field) == (source, reason, field)]
+            when_refused = [
+                BEGIN + when for by, e, when in refused if (by, e.reason, e.field) == (source, reason, field)
+            ]
             wanted = {
-                "refused": len(times),
-                "first_refused_at": at(format_time(min(times))),
-                "last_refused_at": at(format_time(max(times))),
+                "refused": len(when_refused),
+                "first_refused_at": at(format_time(min(when_refused))),
+                "last_refused_at": at(format_time(max(when_refused))),
             }
             assert unlike(row, wanted) == {}
         if not again:
