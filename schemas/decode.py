@@ -116,9 +116,12 @@ def source_of(value: bytes | None, headers: Headers = ()) -> str:
     """The source that a record names which was refused; empty where it names none that could be one."""
     try:
         body = json.loads(value or b"")
-        found = _unwrap(body, dict(headers)).get("source") if isinstance(body, dict) else None
-    except (ValueError, RecursionError, Unacceptable):
-        return ""
+    except (ValueError, RecursionError):
+        body = None
+    data = body if isinstance(body, dict) else {}  # the envelope may be in the headers
+    if not isinstance(data.get("data"), dict):
+        data["data"] = {}
+    found = _unwrap(data, dict(headers)).get("source")
     return _printable(found) if isinstance(found, str) and len(found) <= MAX_ID else ""
 
 

@@ -28,7 +28,7 @@ OBJECTS: dict[str, str] = {
     "volvere.agents": "One row for each agent that a touchpoint, a live friction or an operation names; their name is not known here. Read handle times beside volvere.returns: what is cut short comes back.",
     "volvere.releases": "One row for each release that a touchpoint, a live friction or a deployment names, and the whole company in the 14 days before and after it was deployed.",
     "volvere.data_quality": "One row for each source of touchpoints: what it leaves out, how late it tells, and what of it was refused. All but `cancelled` and `refused` counts the newest version of touchpoints that are not cancelled.",
-    "volvere.refusals": "What came as a touchpoint and was refused, by source, reason and field. The records themselves are dead letters: `volvere dlq`.",
+    "volvere.refusals": "What came as a touchpoint and was refused, by source, reason and field. The records themselves are dead letters: `volvere dlq show`.",
     "volvere_store.refused": "One row for each record that came as a touchpoint and was refused, until merged; nothing of what it said but its source. What `volvere store load` refuses it tells at once, and it is not here. Read volvere.refusals.",
     "volvere_store.entities": "Counts and times of what `of` names, by its name; read volvere.channels, volvere.queues, ...",
     "volvere_store.kinds": "The kinds of touchpoints that are known.",

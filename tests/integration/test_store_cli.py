@@ -38,8 +38,8 @@ def test_a_store_is_brought_up_to_date_and_checked(tmp_path: Path) -> None:
 def test_how_long_rows_are_kept(tmp_path: Path) -> None:
     """The setting is made so by one command, twice is once, and without it rows are kept for ever again."""
     first = volvere(tmp_path, "store", "migrate", clickhouse_keep_days=400).out.splitlines()
-    kept = [f"volvere_store.{name}: kept for 400 days" for name in ("touchpoints", "journeys", "frictions")]
-    assert first[-3:] == kept
+    kept = [f"volvere_store.{name}: kept for 400 days" for name in ("touchpoints", "journeys", "frictions", "refused")]
+    assert first[-4:] == kept
     assert volvere(tmp_path, "store", "migrate", clickhouse_keep_days=400).out.startswith("nothing to do")
     assert "kept for ever" in volvere(tmp_path, "store", "migrate").out
     wrong = volvere(tmp_path, "store", "migrate", clickhouse_storage_policy="tiered", code=2)
