@@ -63,7 +63,7 @@ WEEKS = 4
 ANSWER_WITHIN_S = 90
 BITE_WITHIN_S = 10
 """So long a fault waits for somebody whom it can meet."""
-TABLES = ("touchpoints", "operations", "journeys", "frictions", "generations")
+TABLES = ("touchpoints", "operations", "journeys", "frictions", "refused", "generations", "contacts")
 RECORD_LIMIT = 3 * 1024 * 1024
 LAST_WORD = {
     0: "ended in order, asked by SIGTERM",
