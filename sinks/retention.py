@@ -15,12 +15,13 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.topics import FRICTIONS, JOURNEYS, TOUCHPOINTS
 from sinks.clickhouse import command, query
+from sinks.rows import REFUSED
 
 GOES_BY = {
     TOUCHPOINTS.name: "occurred_at",
     JOURNEYS.name: "appended_at",
     FRICTIONS.name: "appended_at",
-    "refused": "appended_at",
+    REFUSED: "appended_at",
 }
 """Tables whose rows are not kept for ever if the settings say so, and the time that they go by."""
 

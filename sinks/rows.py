@@ -197,12 +197,15 @@ _FRICTION = (
 )  # fmt: skip
 _JOURNEY = (*_Journey.__struct_fields__, "_version", "_deleted", *_LINEAGE)
 
+REFUSED = "refused"
+"""The table of what came as a touchpoint and is none."""
+
 COLUMNS = {
     "touchpoints": _TOUCHPOINT,
     "operations": _TOUCHPOINT,
     "frictions": _FRICTION,
     "journeys": _JOURNEY,
-    "refused": ("source", "reason", "field", *_LINEAGE),
+    REFUSED: ("source", "reason", "field", *_LINEAGE),
 }
 """What the values of a row are, by table."""
 

@@ -36,15 +36,13 @@ from schemas.traceparent import recorded
 from sinks import rows
 from sinks.clickhouse import Inserter
 from sinks.letters import Letters
-from sinks.rows import Row
+from sinks.rows import REFUSED, Row
 
 log = logging.getLogger(__name__)
 
 STORED = (TOUCHPOINTS, OPERATIONS, JOURNEYS, FRICTIONS)
 """The topics that are stored; the table has the topic's name."""
 
-REFUSED = "refused"
-"""The table of what came as a touchpoint and is none."""
 BATCH_ROWS = 50_000
 BATCH_SECONDS = 1.0
 ANSWER_WITHIN = 15.0

@@ -27,7 +27,7 @@ from clickhouse_connect.driver.client import Client
 from kafka.admin import OffsetSpec
 
 from schemas.errors import Impossible, Transient
-from schemas.friction import anchored_id
+from schemas.friction import anchored_text
 from schemas.topics import DEAD_LETTERS, FACTS, FRICTIONS, JOURNEYS, TOPICS, TOUCHPOINTS, partition_of
 from sinks import history
 from sinks.clickhouse import StoreProblem
@@ -361,4 +361,4 @@ def _withdraw(partition: Partition, incidents: dict[str, list[Published]], unspo
 
 
 def _id(subject: str, p: Published) -> str:
-    return str(anchored_id(p.kind, subject, p.anchor))
+    return anchored_text(p.kind, subject, p.anchor)
